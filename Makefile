@@ -60,7 +60,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-faults soak test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-predict bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-faults soak test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-peers bench-gpu bench-predict bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -79,6 +79,7 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
+	@echo 'make bench-peers  installs the newest PyTorch that pip offers into build/peers, for make bench alone'
 	@echo 'make test-faults  every call of the C library in a short run fails in turn, by its site'
 	@echo 'make soak MINUTES=30   short runs with random kills and faults, beside a long one whose memory is watched'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
@@ -180,6 +181,14 @@ bench:
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/bench_train
 	@tests/bench/bench.sh $(BUILD)/tests/bench/bench_train
+
+# What make bench compares with. PyTorch's packages for GPUs are large: several gigabytes.
+bench-peers: build/peers/bin/python
+build/peers/bin/python:
+	@tools/deps.sh build test
+	python3 -m venv build/peers.new
+	build/peers.new/bin/python -m pip install --quiet --disable-pip-version-check torch numpy
+	rm -rf build/peers && mv build/peers.new build/peers
 
 # GPU=1 make bench-gpu: another GPU than the first.
 bench-gpu: all $(BUILD)/tests/bench/bench_train

@@ -58,7 +58,9 @@ static void tell(const struct proof *proof, const char *path, const struct expor
         return;
     }
     const double accuracy = (double)outcome->correct / (double)outcome->tested;
-    printf("accuracy: %.4f of %lld test images, one view", accuracy, (long long)outcome->tested);
+    printf("accuracy%s: %.4f of %lld test images, one view",
+           proof->folded.about.label_thresholds != NULL ? ", all labels right" : "", accuracy,
+           (long long)outcome->tested);
     if (!isnan(proof->float_accuracy))
         printf("; %.4f in float32, %+.4f by int8", proof->float_accuracy, accuracy - proof->float_accuracy);
     putchar('\n');

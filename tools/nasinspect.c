@@ -41,11 +41,10 @@ static enum status take_option(void *context, const struct command_line *line, s
     return error_set(err, ST_RANGE, "--format: found \"%.100s\", expected text, json or csv", line->value);
 }
 
-static enum status show_one(const char *run, const cJSON *models, const char *text, enum print_format format,
+static enum status show_one(const char *run, cJSON *models, const char *text, enum print_format format,
                             struct error *err)
 {
-    const cJSON *model = models->child;
-    cJSON *weights = NULL;
+    cJSON *model = models->child, *weights = NULL, *thresholds = NULL;
     int32_t id = -1;
     enum status st = read_id(text, &id, err);
     while (model != NULL && cJSON_GetNumberValue(cJSON_GetObjectItem(model, "id")) != id)
@@ -53,7 +52,12 @@ static enum status show_one(const char *run, const cJSON *models, const char *te
     if (st == ST_OK && model == NULL)
         st = error_set(err, ST_RANGE, "%s: model %d is not in the journal", run, (int)id);
     if (st == ST_OK)
-        st = weights_json(run, id, cJSON_GetStringValue(cJSON_GetObjectItem(model, "hash")), &weights, err);
+        st = weights_json(run, id, cJSON_GetStringValue(cJSON_GetObjectItem(model, "hash")), &weights,
+                          &thresholds, err);
+    if (st == ST_OK && thresholds != NULL && !cJSON_AddItemToObject(model, "label_thresholds", thresholds)) {
+        cJSON_Delete(thresholds);
+        st = error_memory(err, "thresholds", 0);
+    }
     if (st == ST_OK)
         st = print_model(model, weights, format, stdout, err);
     cJSON_Delete(weights);

@@ -16,7 +16,8 @@ enum { NAME_BYTES = 256 };
 
 static bool same_classes(const struct predictions *predictions, const struct model_about *about)
 {
-    bool same = predictions->classes == about->classes;
+    bool same = predictions->classes == about->classes &&
+                (predictions->label_sets != NULL) == (about->label_thresholds != NULL);
     for (int32_t k = 0; same && k < about->classes; k++)
         same = strcmp(predictions->class_names[k], about->class_names[k]) == 0;
     return same;
@@ -58,18 +59,19 @@ static enum status fit_thresholds(const struct predict_options *options, const s
     return st;
 }
 
-/* thresholds[classes] of what was asked for, malloc'd; NULL when nothing was. */
+/* thresholds[classes] of what was asked for, malloc'd, or else the model's own; NULL when it has none either. */
 static enum status make_thresholds(const struct predict_options *options, const struct model_about *about,
                                    double **thresholds, struct error *err)
 {
+    const bool asked = options->threshold > 0.0 || options->precision > 0.0;
     *thresholds = NULL;
-    if (!(options->threshold > 0.0) && !(options->precision > 0.0))
+    if (!asked && about->label_thresholds == NULL)
         return ST_OK;
     *thresholds = malloc((size_t)about->classes * sizeof(**thresholds));
     if (*thresholds == NULL)
         return error_memory(err, "thresholds", (size_t)about->classes * sizeof(**thresholds));
     for (int32_t k = 0; k < about->classes; k++)
-        (*thresholds)[k] = options->threshold;
+        (*thresholds)[k] = asked ? options->threshold : about->label_thresholds[k];
     return options->precision > 0.0 ? fit_thresholds(options, about, *thresholds, err) : ST_OK;
 }
 
@@ -82,7 +84,7 @@ static enum status predict(const struct predict_options *options, struct pipelin
     struct answer_style style = {.format = options->format,
                                  .top = options->top,
                                  .all = options->all,
-                                 .truth = options->data != NULL,
+                                 .data = options->data != NULL ? &source.data : NULL,
                                  .shown = isatty(STDOUT_FILENO),
                                  .about = &model.about};
     enum status st = predictor_load(options->run, &model, err);

@@ -71,6 +71,7 @@ struct device_dataset {
     int32_t *labels;
     float *levels;        /* of cuda_gather_levels */
     float *class_weights; /* NULL: none */
+    uint8_t *label_sets;  /* NULL: none */
 };
 
 struct device_weights {

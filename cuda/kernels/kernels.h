@@ -346,9 +346,10 @@ struct cuda_loss {
     float smoothing;
     float focal;                /* gamma; 0: none */
     const float *class_weights; /* [classes]; NULL: all 1 */
+    const uint8_t *label_sets;  /* [sets][classes], 0 or 1; NULL: labels are classes */
     const struct cuda_step *step;
     const void *logits;    /* [rows][padded] */
-    const int32_t *labels; /* [rows], in [0, classes) */
+    const int32_t *labels; /* [rows], of classes or sets that there are */
     double *metrics;       /* [METRIC_COUNT], added to: valid rows only, summed in double by the last block */
     float *probabilities;  /* float32 [rows][classes] without padding, all rows; NULL: not wanted */
     void *dlogits;         /* [rows][padded], in half precision scaled; NULL: not wanted */

@@ -1,6 +1,7 @@
 /* Softmax cross-entropy with label smoothing, focal and weighted by class (host/device/focal.h), its gradient and the
- * metrics. A warp takes a row: three walks over its logits, which lie in the first cache, four with a focal loss. The
- * last block adds up the rows' scores in double. Short: its time is the launch. */
+ * metrics. A warp takes a row: three walks over its logits, which lie in the first cache, four with a focal loss; where
+ * labels are sets, whose classes are answers of their own, it is one. The last block adds up the rows' scores in double.
+ * Short: its time is the launch. */
 #include "cuda/kernels/warp.cuh"
 
 enum { /* scratch: float [rows][ROW_SCORES] */
@@ -36,12 +37,12 @@ static __device__ __forceinline__ void warp_largest(float *value, int32_t *index
 static __device__ __forceinline__ float focal_loss_of(float log_p, float gamma)
 {
     const float rest = -expm1f(log_p);
-    return rest > 0.0f ? -powf(rest, gamma) * log_p : 0.0f;
+    return rest <= 0.0f ? 0.0f : -powf(rest, gamma) * log_p;
 }
 static __device__ __forceinline__ float focal_slope_of(float log_p, float gamma)
 {
     const float rest = -expm1f(log_p);
-    return rest > 0.0f ? powf(rest, gamma) - gamma * powf(rest, gamma - 1.0f) * expf(log_p) * log_p : 0.0f;
+    return rest <= 0.0f ? 0.0f : powf(rest, gamma) - gamma * powf(rest, gamma - 1.0f) * expf(log_p) * log_p;
 }
 
 /* One row, by all lanes of a warp together. */
@@ -113,6 +114,64 @@ static __device__ __forceinline__ void score_row(int32_t row, const cuda_loss &a
     }
 }
 
+/* Logarithms of a probability and of what it leaves to 1: focal_logs_of of the same header. */
+struct binary_logs {
+    float chance, rest;
+};
+static __device__ __forceinline__ binary_logs binary_logs_of(float logit)
+{
+    const float tail = log1pf(expf(-fabsf(logit)));
+    return {fminf(logit, 0.0f) - tail, fminf(-logit, 0.0f) - tail};
+}
+
+/* The same of a row whose label is a set: each class by itself, in one walk. */
+template <class T>
+static __device__ __forceinline__ void score_set(int32_t row, const cuda_loss &a, const cuda_step *step,
+                                                 const T *logits, const int32_t *labels, float *probabilities,
+                                                 T *dlogits)
+{
+    float *scores = (float *)a.scratch;
+    const int32_t classes = a.classes, lane = (int32_t)(threadIdx.x % WARP), padded = cuda_padded(classes);
+    const float gamma = a.focal, smoothing = a.smoothing;
+    const T *z = logits + (size_t)row * padded;
+    const uint8_t *set = a.label_sets + (size_t)labels[row] * classes;
+    const float share = row < step->valid ? scale_of<T>(a.metrics) / (float)step->valid : 0.0f;
+    float loss = 0.0f, wrong = 0.0f;
+    for (int32_t c = lane; c < padded; c += WARP) {
+        float gradient = 0.0f;
+        if (c < classes) {
+            const bool has = set[c] != 0;
+            const float target = 0.5f * smoothing + (has ? 1.0f - smoothing : 0.0f);
+            const float given = (a.class_weights ? a.class_weights[c] : 1.0f) * target;
+            const float logit = to_float(z[c]);
+            const binary_logs logs = binary_logs_of(logit);
+            const float chance = expf(logs.chance);
+            float of_chance = expf(logs.rest), of_rest = chance; /* what the two parts' slopes are */
+            if (gamma > 0.0f) {
+                loss += given * focal_loss_of(logs.chance, gamma) +
+                        (1.0f - target) * focal_loss_of(logs.rest, gamma);
+                of_chance *= focal_slope_of(logs.chance, gamma);
+                of_rest *= focal_slope_of(logs.rest, gamma);
+            } else {
+                loss -= given * logs.chance + (1.0f - target) * logs.rest;
+            }
+            wrong += (logit >= 0.0f) != has ? 1.0f : 0.0f;
+            if (probabilities)
+                probabilities[(size_t)row * classes + c] = chance;
+            if (share > 0.0f)
+                gradient = ((1.0f - target) * of_rest - given * of_chance) * share;
+        }
+        if (dlogits)
+            from_float(gradient, &dlogits[(size_t)row * padded + c]);
+    }
+    loss = warp_sum(loss);
+    wrong = warp_sum(wrong);
+    if (lane == 0) {
+        scores[(size_t)row * ROW_SCORES + ROW_LOSS] = loss;
+        scores[(size_t)row * ROW_SCORES + ROW_CORRECT] = wrong > 0.0f ? 0.0f : 1.0f;
+    }
+}
+
 /* The last block. shared: [warp][loss, correct] */
 static __device__ __forceinline__ void add_scores(const cuda_loss &a, const cuda_step *step, double *shared)
 {
@@ -148,7 +207,9 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 {
     DYNAMIC_SHARED(double, shared);
     const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP);
-    if (row < a.rows)
+    if (row < a.rows && a.label_sets)
+        score_set(row, a, step, logits, labels, probabilities, dlogits);
+    else if (row < a.rows)
         score_row(row, a, step, logits, labels, probabilities, dlogits);
     if (last_block(a.tickets, gridDim.x))
         add_scores(a, step, shared);

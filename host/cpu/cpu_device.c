@@ -151,6 +151,7 @@ static void dataset_free(struct device *device, struct device_dataset *dataset)
     cpu_memory_free(dataset->pixels);
     cpu_memory_free(dataset->labels);
     free(dataset->class_weights);
+    free(dataset->label_sets);
     free(dataset);
 }
 
@@ -159,6 +160,7 @@ static enum status dataset_upload(struct device *device, const struct dataset_vi
 {
     size_t labels = (size_t)view->count * sizeof(*view->labels);
     size_t weights = (size_t)view->classes * sizeof(*view->class_weights);
+    size_t sets = (size_t)view->label_set_count * (size_t)view->classes;
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
     struct device_dataset *made = calloc(1, sizeof(*made));
     if (made == NULL)
@@ -167,8 +169,11 @@ static enum status dataset_upload(struct device *device, const struct dataset_vi
     made->labels = cpu_memory_new(labels, device->threads);
     if (view->class_weights != NULL)
         made->class_weights = malloc(weights);
+    if (view->label_sets != NULL)
+        made->label_sets = malloc(sets);
     if (made->pixels == NULL || made->labels == NULL ||
-        (view->class_weights != NULL && made->class_weights == NULL)) {
+        (view->class_weights != NULL && made->class_weights == NULL) ||
+        (view->label_sets != NULL && made->label_sets == NULL)) {
         dataset_free(device, made);
         return error_memory(err, "dataset", pixels + labels);
     }
@@ -180,6 +185,9 @@ static enum status dataset_upload(struct device *device, const struct dataset_vi
     if (view->class_weights != NULL)
         memcpy(made->class_weights, view->class_weights, weights);
     made->view.class_weights = made->class_weights;
+    if (view->label_sets != NULL)
+        memcpy(made->label_sets, view->label_sets, sets);
+    made->view.label_sets = made->label_sets;
     *dataset = made;
     return ST_OK;
 }

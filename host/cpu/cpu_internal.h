@@ -49,6 +49,7 @@ struct device_dataset {
     uint8_t *pixels;
     int32_t *labels;
     float *class_weights; /* NULL: none */
+    uint8_t *label_sets;  /* NULL: none */
 };
 
 struct device_weights {

@@ -1,4 +1,4 @@
-/* Softmax cross-entropy: operands to the kernel. */
+/* The loss: operands to the kernel. */
 #include "host/cpu/cpu_internal.h"
 
 enum status cpu_prepare_loss(const struct op_call *call)
@@ -10,6 +10,7 @@ enum status cpu_prepare_loss(const struct op_call *call)
 enum status cpu_run_loss(const struct op_call *call)
 {
     const struct cpu_shape s = cpu_input_shape(call, LOSS_IN_LOGITS);
+    const struct dataset_view *view = &call->prepared->binding.dataset->view;
     cpu_kernel_loss(&(struct cpu_loss){
         .rows = s.n,
         .classes = s.c,
@@ -17,7 +18,8 @@ enum status cpu_run_loss(const struct op_call *call)
         .valid = call->step->valid,
         .smoothing = call->op->loss.smoothing,
         .focal = call->op->loss.focal,
-        .class_weights = call->op->loss.weighted ? call->prepared->binding.dataset->view.class_weights : NULL,
+        .class_weights = call->op->loss.weighted ? view->class_weights : NULL,
+        .label_sets = call->op->loss.sets ? view->label_sets : NULL,
         .type = s.type,
         .logits = cpu_input(call, LOSS_IN_LOGITS),
         .labels = cpu_input(call, LOSS_IN_LABELS),

@@ -268,19 +268,20 @@ void cpu_kernel_depthwise_weights(const struct cpu_depthwise_weights *d);
 /* Bytes of `scratch`. */
 size_t cpu_kernel_loss_scratch(int32_t rows);
 
-/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits. Arithmetic
- * in double. */
+/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits, with sets when
+ * exactly its classes have logits of at least 0. Arithmetic in double. */
 struct cpu_loss {
     int32_t rows, classes, padded, valid; /* padded >= classes */
     float smoothing;
     float focal;                /* gamma; 0: none */
     const float *class_weights; /* [classes]; NULL: all 1 */
+    const uint8_t *label_sets;  /* [sets][classes], 0 or 1; NULL: labels are classes */
     enum cpu_type type;         /* of logits and dlogits */
     const void *logits;         /* [rows][padded], zeros beyond classes */
-    const int32_t *labels;      /* [rows], in [0, classes) (also in rows that are not valid) */
-    double *metrics;            /* [METRIC_COUNT] */
-    float *probabilities;       /* [rows][classes] without padding, all rows; NULL: not wanted */
-    void *dlogits;              /* [rows][padded], zeros beyond classes; NULL: not wanted */
+    const int32_t *labels; /* [rows], of classes or sets that there are (also in rows that are not valid) */
+    double *metrics;       /* [METRIC_COUNT] */
+    float *probabilities;  /* [rows][classes] without padding, all rows; NULL: not wanted */
+    void *dlogits;         /* [rows][padded], zeros beyond classes; NULL: not wanted */
     void *scratch;
 };
 void cpu_kernel_loss(const struct cpu_loss *loss);

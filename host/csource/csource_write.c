@@ -39,6 +39,12 @@ static bool is_coded(const struct csource *source)
     return source->evaluation->quantisation != NULL;
 }
 
+/* Images have any number of classes. */
+static bool has_labels(const struct csource *source)
+{
+    return source->evaluation->folded->about.label_thresholds != NULL;
+}
+
 /* ---- the head ---- */
 
 static void write_head(struct csource *source)
@@ -54,15 +60,24 @@ static void write_head(struct csource *source)
             " * image: %d x %d pixels of %d bytes (height, width, channels), rows from the top, the channels "
             "of a pixel\n"
             " * side by side. Images of other sizes are to be made to fit before, by \"%s\".\n"
-            " * probabilities: one of each of %d classes, which have names; normalisation and softmax are "
-            "inside.\n"
-            " * Returns the class of the largest.\n"
+            " * probabilities: one of each of %d classes, which have names; normalisation and %s are "
+            "inside.\n",
+            NASRUN_VERSION, is_coded(source) ? "int8" : "float32", name, image.h, image.w, image.c,
+            strpbrk(folded->about.fit, "*/\\?\n") == NULL ? folded->about.fit : "", folded->about.classes,
+            has_labels(source) ? "sigmoid" : "softmax");
+    if (has_labels(source))
+        fprintf(source->out,
+                " * An image has any number of classes: those whose probability is at least that of "
+                "%s_thresholds.\n"
+                " * Returns how many they are.\n",
+                name);
+    else
+        fputs(" * Returns the class of the largest.\n", source->out);
+    fprintf(source->out,
             " *\n"
             " * C99; needs expf of libm (-lm). Nothing is allocated: values lie in %zu bytes of static "
             "memory, so that two\n"
             " * calls must not run at once. */\n",
-            NASRUN_VERSION, is_coded(source) ? "int8" : "float32", name, image.h, image.w, image.c,
-            strpbrk(folded->about.fit, "*/\\?\n") == NULL ? folded->about.fit : "", folded->about.classes,
             source->evaluation->plan->arena * (is_coded(source) ? sizeof(int8_t) : sizeof(float)));
     fprintf(source->out, "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n\n");
     fprintf(source->out, "enum { %s_classes = %d, %s_height = %d, %s_width = %d, %s_channels = %d };\n", name,
@@ -80,18 +95,28 @@ static void write_head(struct csource *source)
     fputs("};\n\n", source->out);
 }
 
+/* Those that are wanted, or else the model's own, of labels. */
 static void write_thresholds(struct csource *source, const struct class_thresholds *thresholds)
 {
     const char *name = source->name;
-    fprintf(source->out,
+    const double *values =
+        thresholds != NULL ? thresholds->values : source->evaluation->folded->about.label_thresholds;
+    if (values == NULL)
+        return;
+    if (thresholds != NULL)
+        fprintf(
+            source->out,
             "/* Of answers with at least that probability %g were right, of validation images; 2: none is "
-            "enough. */\n"
+            "enough. */\n",
+            thresholds->precision);
+    else
+        fputs("/* From that probability on an image has the class. */\n", source->out);
+    fprintf(source->out,
             "extern const float %s_thresholds[%s_classes];\n"
             "const float %s_thresholds[%s_classes] = {",
-            thresholds->precision, name, name, name, name);
+            name, name, name, name);
     for (int32_t k = 0; k < source->evaluation->folded->about.classes; k++)
-        csource_item_float(source, (size_t)k,
-                           isinf(thresholds->values[k]) ? 2.0f : (float)thresholds->values[k]);
+        csource_item_float(source, (size_t)k, isinf(values[k]) ? 2.0f : (float)values[k]);
     fputs("};\n\n", source->out);
 }
 
@@ -165,6 +190,45 @@ static void write_comment(struct csource *source, int32_t index)
     fprintf(source->out, ", to %d channels of %d x %d */\n", shape.c, shape.h, shape.w);
 }
 
+static void write_softmax(struct csource *source)
+{
+    const struct model_about *about = &source->evaluation->folded->about;
+    fprintf(source->out,
+            "    /* softmax, at the temperature by which answers are calibrated */\n"
+            "    int best = 0;\n"
+            "    float sum = 0.0f;\n"
+            "    for (int k = 1; k < %d; k++)\n"
+            "        best = logits[k] > logits[best] ? k : best;\n"
+            "    for (int k = 0; k < %d; k++)\n"
+            "        sum += probabilities[k] = expf((logits[k] - logits[best]) * ",
+            about->classes, about->classes);
+    csource_float(source, 1.0f / about->plain_temperature);
+    fprintf(source->out,
+            ");\n"
+            "    for (int k = 0; k < %d; k++)\n"
+            "        probabilities[k] /= sum;\n"
+            "    return best;\n",
+            about->classes);
+}
+
+static void write_sigmoid(struct csource *source)
+{
+    const struct model_about *about = &source->evaluation->folded->about;
+    fprintf(source->out,
+            "    /* sigmoid, at the temperature by which answers are calibrated */\n"
+            "    int given = 0;\n"
+            "    for (int k = 0; k < %d; k++) {\n"
+            "        probabilities[k] = 1.0f / (1.0f + expf(logits[k] * -",
+            about->classes);
+    csource_float(source, 1.0f / about->plain_temperature);
+    fprintf(source->out,
+            "));\n"
+            "        given += probabilities[k] >= %s_thresholds[k];\n"
+            "    }\n"
+            "    return given;\n",
+            source->name);
+}
+
 static void write_classify(struct csource *source)
 {
     const struct model *folded = source->evaluation->folded;
@@ -180,26 +244,14 @@ static void write_classify(struct csource *source)
         else
             csource_float_statement(source, i);
     }
-    fputs("    /* softmax, at the temperature by which answers are calibrated */\n", source->out);
     if (!is_coded(source))
         fprintf(source->out, "    const float *logits = values + %zu;\n",
                 source->evaluation->plan->offsets[graph->count - 1]);
-    fprintf(source->out,
-            "    int best = 0;\n"
-            "    float sum = 0.0f;\n"
-            "    for (int k = 1; k < %d; k++)\n"
-            "        best = logits[k] > logits[best] ? k : best;\n"
-            "    for (int k = 0; k < %d; k++)\n"
-            "        sum += probabilities[k] = expf((logits[k] - logits[best]) * ",
-            folded->about.classes, folded->about.classes);
-    csource_float(source, 1.0f / folded->about.plain_temperature);
-    fprintf(source->out,
-            ");\n"
-            "    for (int k = 0; k < %d; k++)\n"
-            "        probabilities[k] /= sum;\n"
-            "    return best;\n"
-            "}\n",
-            folded->about.classes);
+    if (has_labels(source))
+        write_sigmoid(source);
+    else
+        write_softmax(source);
+    fputs("}\n", source->out);
 }
 
 /* What a layer's statements call. */
@@ -264,8 +316,7 @@ enum status csource_write(const struct evaluation *evaluation, const char *name,
     if (source.out == NULL)
         return error_memory(err, "a C file", evaluation->folded->table.total);
     write_head(&source);
-    if (thresholds != NULL)
-        write_thresholds(&source, thresholds);
+    write_thresholds(&source, thresholds);
     write_constants(&source);
     write_load(&source);
     write_pieces(&source);

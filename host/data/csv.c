@@ -1,5 +1,8 @@
 /* CSV lists of images: `path,label[,split]`, or the order of Google's tools, `[split,]path,label`, with or
- * without a header. A header's names tell the columns; without one the first row does. rows.c reads the text. */
+ * without a header. A header's names tell the columns; without one the first row does. rows.c reads the text.
+ *
+ * With any number of labels an image: Google's `[split,]path,label,label...`; under a header a column of labels, parted
+ * by | or ; and, where it is the last, also by the separator; or a column of 0 and 1 for each label. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -17,8 +20,9 @@ struct csv {
     char *folder;                   /* relative paths start here */
     int32_t width;                  /* fields of the first row */
     int32_t field_of[COLUMN_COUNT]; /* which field is the column; -1: none */
-    bool header;                    /* the first row was one */
-    bool numbered_splits;           /* a split was told by a number */
+    char **label_names;   /* [width]: of a column for each label, the header's words; NULL for others */
+    bool header;          /* the first row was one */
+    bool numbered_splits; /* a split was told by a number */
 };
 
 /* The field that is the column, or NULL. */
@@ -86,7 +90,7 @@ static enum status refuse_header(const struct csv *csv, struct error *err)
         return error_set(
             err, ST_FORMAT,
             "%s:%d: the header %s has no column \"label\" (or class, category), expected path, label and "
-            "maybe split; a column for each class (one-hot) is not read",
+            "maybe split; a column for each class (one-hot) is read with dataset.labels = \"several\"",
             csv->rows.path, csv->rows.line, text);
     return error_set(err, ST_FORMAT,
                      "%s:%d: the header %s has no column %s, expected path, label and maybe split",
@@ -109,8 +113,51 @@ static bool names_image(const struct csv *csv, const char *name)
     return is_file;
 }
 
+/* Columns of a first row that is none of a header. */
+static enum status guess_columns(struct csv *csv, bool several, struct error *err)
+{
+    const struct data_rows *rows = &csv->rows;
+    if (rows->field_count < (several ? 1 : 2) || (rows->field_count > 3 && !several))
+        return error_set(
+            err, ST_FORMAT, "%s:%d: %d columns, expected path,label[,split] or [split,]path,label%s",
+            rows->path, rows->line, rows->field_count,
+            rows->field_count > 3 ? "; several labels an image are read with dataset.labels = \"several\""
+                                  : "");
+    const bool split_first = rows->field_count >= (several ? 2 : 3) && is_split_word(rows->fields[0]) &&
+                             (rows->field_count == 3 || names_image(csv, rows->fields[1]));
+    const char *last = rows->fields[rows->field_count - 1];
+    if (several && !split_first && rows->field_count > 1 && data_split_of_word(last) >= 0)
+        return error_set(err, ST_FORMAT,
+                         "%s:%d: the last of the labels is \"%s\", expected the split to be first",
+                         rows->path, rows->line, last);
+    csv->field_of[COLUMN_PATH] = split_first ? 1 : 0;
+    csv->field_of[COLUMN_LABEL] = split_first ? 2 : 1;
+    csv->field_of[COLUMN_SPLIT] = split_first ? 0 : rows->field_count == 3 && !several ? 2 : -1;
+    return ST_OK;
+}
+
+/* Under a header that has a path and no label all other columns but the split are labels. */
+static enum status name_label_columns(struct csv *csv, struct error *err)
+{
+    const struct data_rows *rows = &csv->rows;
+    csv->label_names = calloc((size_t)csv->width, sizeof(*csv->label_names));
+    if (csv->label_names == NULL)
+        return error_memory(err, "labels", (unsigned long long)csv->width * sizeof(*csv->label_names));
+    for (int32_t i = 0; i < csv->width; i++) {
+        if (i == csv->field_of[COLUMN_PATH] || i == csv->field_of[COLUMN_SPLIT])
+            continue;
+        csv->label_names[i] = strdup(rows->fields[i]);
+        if (csv->label_names[i] == NULL)
+            return error_memory(err, "labels", strlen(rows->fields[i]));
+        if (rows->fields[i][0] == '\0')
+            return error_set(err, ST_FORMAT, "%s:%d: column %d has no name, expected a label's", rows->path,
+                             rows->line, (int)i + 1);
+    }
+    return ST_OK;
+}
+
 /* Reads the columns from the first row. */
-static enum status read_columns(struct csv *csv, struct error *err)
+static enum status read_columns(struct csv *csv, bool several, struct error *err)
 {
     bool image = false;
     const struct data_rows *rows = &csv->rows;
@@ -128,41 +175,56 @@ static enum status read_columns(struct csv *csv, struct error *err)
         csv->header = true;
         return ST_OK;
     }
+    if (several && csv->field_of[COLUMN_PATH] >= 0 && csv->width > 1) {
+        csv->header = true;
+        return name_label_columns(csv, err);
+    }
     if (csv->field_of[COLUMN_PATH] >= 0 || csv->field_of[COLUMN_LABEL] >= 0 ||
         (!image && rows->field_count > 1))
         return refuse_header(csv, err);
-    if (rows->field_count < 2 || rows->field_count > 3)
-        return error_set(err, ST_FORMAT,
-                         "%s:%d: %d columns, expected path,label[,split] or [split,]path,label", rows->path,
-                         rows->line, rows->field_count);
-    bool split_first = rows->field_count == 3 && is_split_word(rows->fields[0]);
-    csv->field_of[COLUMN_PATH] = split_first ? 1 : 0;
-    csv->field_of[COLUMN_LABEL] = split_first ? 2 : 1;
-    csv->field_of[COLUMN_SPLIT] = rows->field_count == 2 ? -1 : split_first ? 0 : 2;
+    return guess_columns(csv, several, err);
+}
+
+/* Whether a row's labels go on to its end. */
+static bool labels_are_last(const struct csv *csv)
+{
+    return csv->label_names == NULL && csv->field_of[COLUMN_LABEL] > csv->field_of[COLUMN_PATH] &&
+           csv->field_of[COLUMN_LABEL] > csv->field_of[COLUMN_SPLIT] &&
+           (!csv->header || csv->field_of[COLUMN_LABEL] == csv->width - 1);
+}
+
+/* What is wrong with the number of fields. */
+static enum status check_width(const struct csv *csv, bool several, struct error *err)
+{
+    const struct data_rows *rows = &csv->rows;
+    const int32_t last = csv->field_of[COLUMN_PATH] > csv->field_of[COLUMN_LABEL] || several
+                             ? csv->field_of[COLUMN_PATH]
+                             : csv->field_of[COLUMN_LABEL];
+    for (int32_t i = csv->width; i < rows->field_count && !(several && labels_are_last(csv)); i++)
+        if (rows->fields[i][0] != '\0')
+            return error_set(
+                err, ST_FORMAT,
+                "%s:%d: %d fields, expected %d as in the first row; a comma within a field needs "
+                "quotes%s",
+                rows->path, rows->line, rows->field_count, csv->width,
+                several ? "" : ", and several labels an image are read with dataset.labels = \"several\"");
+    if (rows->field_count <= last || (csv->label_names != NULL && rows->field_count < csv->width))
+        return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected at least %d", rows->path, rows->line,
+                         rows->field_count, csv->label_names != NULL ? csv->width : last + 1);
     return ST_OK;
 }
 
 /* What is wrong with the row's fields, before its file is looked at. */
-static enum status check_row(const struct csv *csv, struct error *err)
+static enum status check_row(const struct csv *csv, bool several, struct error *err)
 {
     const struct data_rows *rows = &csv->rows;
     const char *path = field(csv, COLUMN_PATH), *label = field(csv, COLUMN_LABEL),
                *split = field(csv, COLUMN_SPLIT);
-    for (int32_t i = csv->width; i < rows->field_count; i++)
-        if (rows->fields[i][0] != '\0')
-            return error_set(
-                err, ST_FORMAT,
-                "%s:%d: %d fields, expected %d as in the first row; a comma within a field needs quotes",
-                rows->path, rows->line, rows->field_count, csv->width);
-    if (path == NULL || label == NULL)
-        return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected at least %d", rows->path, rows->line,
-                         rows->field_count,
-                         1 + (csv->field_of[COLUMN_PATH] > csv->field_of[COLUMN_LABEL]
-                                  ? csv->field_of[COLUMN_PATH]
-                                  : csv->field_of[COLUMN_LABEL]));
+    if (check_width(csv, several, err) != ST_OK)
+        return err->status;
     if (path[0] == '\0')
         return error_set(err, ST_FORMAT, "%s:%d: an empty path", rows->path, rows->line);
-    if (label[0] == '\0')
+    if (!several && label[0] == '\0')
         return error_set(err, ST_FORMAT, "%s:%d: no label for %s", rows->path, rows->line, path);
     if (split != NULL && !is_split_word(split) && split_of(csv, split) < 0)
         return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test",
@@ -194,13 +256,76 @@ static char *path_of_row(const struct csv *csv, const char *name, struct stat *a
     return path;
 }
 
+/* 1 where the field of a label's column says that the image has it, 0 where it has not, -1: neither. */
+static int flag_of(const char *text)
+{
+    static const char *const yes[] = {"1", "1.0", "true", "yes"}, *const no[] = {"",   "0",     "0.0",
+                                                                                 "-1", "false", "no"};
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+        if (strcasecmp(text, yes[i]) == 0)
+            return 1;
+    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+        if (strcasecmp(text, no[i]) == 0)
+            return 0;
+    return -1;
+}
+
+static enum status take_flags(const struct csv *csv, struct data_list *list, struct data_item *item,
+                              struct error *err)
+{
+    const struct data_rows *rows = &csv->rows;
+    enum status st = ST_OK;
+    for (int32_t i = 0; st == ST_OK && i < csv->width; i++) {
+        const int flag = csv->label_names[i] != NULL ? flag_of(rows->fields[i]) : 0;
+        if (flag < 0)
+            st = error_set(err, ST_FORMAT, "%s:%d: column \"%s\" has \"%s\", expected 0 or 1", rows->path,
+                           rows->line, csv->label_names[i], rows->fields[i]);
+        else if (flag > 0)
+            st = data_list_label(list, item, csv->label_names[i], err);
+    }
+    return st;
+}
+
+/* The labels in one field, which is changed; empty ones are none. */
+static enum status take_names(struct data_list *list, struct data_item *item, char *text, const char *marks,
+                              struct error *err)
+{
+    enum status st = ST_OK;
+    char *rest = NULL;
+    for (char *name = marks[0] != '\0' ? strtok_r(text, marks, &rest) : text; st == ST_OK && name != NULL;
+         name = marks[0] != '\0' ? strtok_r(NULL, marks, &rest) : NULL) {
+        name += strspn(name, " \t");
+        size_t length = strlen(name);
+        while (length > 0 && strchr(" \t", name[length - 1]) != NULL)
+            name[--length] = '\0';
+        if (length > 0)
+            st = data_list_label(list, item, name, err);
+    }
+    return st;
+}
+
+/* All labels of the row. */
+static enum status take_labels(struct csv *csv, struct data_list *list, struct data_item *item,
+                               struct error *err)
+{
+    const int32_t label = csv->field_of[COLUMN_LABEL];
+    const int32_t end = labels_are_last(csv) ? csv->rows.field_count : label + 1;
+    enum status st = ST_OK;
+    item->first_label = list->label_count;
+    if (csv->label_names != NULL)
+        return take_flags(csv, list, item, err);
+    for (int32_t i = label; st == ST_OK && i < end && i < csv->rows.field_count; i++)
+        st = take_names(list, item, csv->rows.fields[i], csv->header ? "|;" : "", err);
+    return st;
+}
+
 /* Adds the row's image to the list; what is wrong with it alone goes through data_list_problem. */
 static enum status add_row(struct csv *csv, struct data_list *list, struct error *err)
 {
     struct stat about;
     int number = 0;
     struct data_item item = {.line = csv->rows.line, .split = SPLIT_TRAIN};
-    if (check_row(csv, err) != ST_OK)
+    if (check_row(csv, list->several, err) != ST_OK)
         return data_list_problem(list, err);
     const char *name = field(csv, COLUMN_PATH), *split = field(csv, COLUMN_SPLIT);
     if (split != NULL) {
@@ -220,11 +345,12 @@ static enum status add_row(struct csv *csv, struct data_list *list, struct error
     } else {
         item.size = about.st_size;
         item.modified = (int64_t)about.st_mtim.tv_sec * 1000000000 + about.st_mtim.tv_nsec;
-        enum status st = data_list_class(list, field(csv, COLUMN_LABEL), &item.label, err);
+        enum status st = list->several ? take_labels(csv, list, &item, err)
+                                       : data_list_class(list, field(csv, COLUMN_LABEL), &item.label, err);
         if (st == ST_OK)
             return data_list_add(list, &item, err);
         free(item.path);
-        return st;
+        return list->several ? data_list_problem(list, err) : st;
     }
     free(item.path);
     return data_list_problem(list, err);
@@ -249,7 +375,7 @@ static enum status read_rows(struct csv *csv, struct data_list *list, struct err
         return st;
     if (!more)
         return error_set(err, ST_FORMAT, "%s: no rows, expected path,label[,split]", csv->rows.path);
-    st = read_columns(csv, err);
+    st = read_columns(csv, list->several, err);
     if (st == ST_OK && csv->header)
         st = data_rows_next(&csv->rows, &more, err);
     while (st == ST_OK && more) {
@@ -278,6 +404,9 @@ enum status data_list_csv(const struct job_dataset *job, struct data_list *list,
     }
     st = read_rows(&csv, list, err);
 out:
+    for (int32_t i = 0; csv.label_names != NULL && i < csv.width; i++)
+        free(csv.label_names[i]);
+    free(csv.label_names);
     free(csv.folder);
     data_rows_close(&csv.rows);
     return st;

@@ -63,8 +63,10 @@ struct data_item {
     char *path;
     int64_t size, modified; /* bytes; nanoseconds since 1970 */
     int32_t label;          /* until data_list_finish: the class in order of appearance */
-    int32_t line;           /* in the CSV file, from 1; 0: from a folder */
-    uint8_t split;          /* enum data_split */
+    /* Of a list with any number of labels an image: which of the list's are its own, instead of `label`. */
+    int32_t first_label, label_count;
+    int32_t line;  /* in the CSV file, from 1; 0: from a folder */
+    uint8_t split; /* enum data_split */
 };
 
 struct data_class {
@@ -83,6 +85,9 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
+    bool several;    /* images have any number of labels */
+    int32_t *labels; /* of all items, one behind the other; classes as in struct data_item */
+    int32_t label_count, label_capacity;
     bool skip;       /* on_error = "skip" */
     bool unlabelled; /* of images that stand for themselves: what is wrong with one is told by who reads it */
     int32_t skipped; /* files left out */
@@ -117,6 +122,25 @@ void data_list_say(const struct data_list *list, const char *format, ...)
 /* Tells what was passed over, and what of the class names is odd. After data_list_finish. */
 enum status data_list_tell(const struct data_list *list, struct error *err);
 void data_list_free(struct data_list *list);
+
+/* ---- label_sets.c: any number of labels an image ---- */
+
+enum { DATA_LABEL_MARK = '|' }; /* what stands between labels where they are written as one text */
+
+/* Gives the item, whose first_label is list->label_count at first, that label too. ST_FORMAT for a name with the mark
+ * in it. No other item gets labels in between. */
+enum status data_list_label(struct data_list *list, struct data_item *item, const char *name,
+                            struct error *err);
+/* Turns labels from order of appearance into the order of names, rank[class_count], and sorts those of each item. */
+void data_list_rank_labels(struct data_list *list, const int32_t *rank);
+/* Under "skip": classes without training images among the `count` that were kept are left out of all items;
+ * *classes_left come first from here on. */
+enum status data_list_drop_labels(struct data_list *list, const int32_t *kept, int32_t count,
+                                  int32_t *classes_left, struct error *err);
+/* Fills set->labels, for which there is room, and set->label_sets from the set->count images that were kept. Sets are
+ * numbered in the order of their labels, whatever the order of the images. */
+enum status data_list_sets(const struct data_list *list, const int32_t *kept, struct dataset *set,
+                           struct error *err);
 
 /* The split that a word names, in any case: train, training, val, valid, validation, dev, eval, test and more, also
  * with "set", "_set", "_data", "_images" behind it and "seg_" before it. -1: none. */

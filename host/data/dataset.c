@@ -195,7 +195,9 @@ static enum status label_from_list(struct data_list *list, int32_t *kept, struct
 {
     struct dataset *set = &build->set;
     int32_t classes = list->class_count;
-    enum status st = list->skip ? leave_out_classes(list, kept, set, &classes, err) : ST_OK;
+    enum status st = !list->skip     ? ST_OK
+                     : list->several ? data_list_drop_labels(list, kept, set->count, &classes, err)
+                                     : leave_out_classes(list, kept, set, &classes, err);
     if (st != ST_OK)
         return st;
     set->labels = malloc(((size_t)set->count + 1) * sizeof(*set->labels));
@@ -215,7 +217,7 @@ static enum status label_from_list(struct data_list *list, int32_t *kept, struct
         set->class_names[i] = list->classes[i].name;
         list->classes[i].name = NULL;
     }
-    return ST_OK;
+    return list->several ? data_list_sets(list, kept, set, err) : ST_OK;
 }
 
 /* Whether unreadable images are left out. */
@@ -230,12 +232,25 @@ static bool skips(enum job_on_error on_error)
     abort(); /* the schema allows no other */
 }
 
+/* Whether images have any number of labels. */
+static bool is_several(enum job_labels labels)
+{
+    switch (labels) {
+    case JOB_LABELS_ONE:
+        return false;
+    case JOB_LABELS_SEVERAL:
+        return true;
+    }
+    abort(); /* the schema allows no other */
+}
+
 /* The formats of single files: list, then the cache or the decoder. */
 static enum status read_files(const struct job_dataset *job, enum job_format format,
                               const struct data_way *way, struct data_build *build, struct error *err)
 {
     FILE *log = way->log;
-    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .way = way};
+    struct data_list list = {
+        .source = job->path, .skip = skips(job->on_error), .several = is_several(job->labels), .way = way};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;
@@ -283,6 +298,10 @@ enum status data_load(const struct job_dataset *job, int64_t seed, const struct 
     enum status st = check_settings(job, err);
     if (st == ST_OK)
         st = choose_format(job, &format, err);
+    if (st == ST_OK && is_several(job->labels) && format != JOB_FORMAT_CSV)
+        st = error_set(err, ST_RANGE,
+                       "%s: dataset.labels is \"several\" for format \"%s\", expected a CSV file", job->path,
+                       job_format_text(format));
     if (st != ST_OK)
         goto out;
     switch (format) {

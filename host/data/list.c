@@ -97,13 +97,14 @@ enum status data_list_finish(struct data_list *list, struct error *err)
             err, ST_FORMAT,
             "%s: no images found (%d files left out), expected PNG, JPEG, WebP, GIF, TIFF or BMP files",
             list->source, list->skipped);
-    int32_t *rank = malloc((size_t)list->class_count * sizeof(*rank));
+    int32_t *rank = malloc(((size_t)list->class_count + 1) * sizeof(*rank));
     if (rank == NULL)
         return error_memory(err, "classes", (unsigned long long)list->class_count * sizeof(*rank));
     for (int32_t i = 0; i < list->class_count; i++)
         rank[list->classes[i].id] = i;
-    for (int32_t i = 0; i < list->count; i++)
+    for (int32_t i = 0; i < list->count && !list->several; i++)
         list->items[i].label = rank[list->items[i].label];
+    data_list_rank_labels(list, rank);
     free(rank);
     return ST_OK;
 }
@@ -243,6 +244,7 @@ void data_list_free(struct data_list *list)
         free(list->passed[i].name);
     free(list->items);
     free(list->classes);
+    free(list->labels);
     free(list->passed);
     *list = (struct data_list){0};
 }

@@ -115,6 +115,8 @@ static uint64_t fingerprint_by(uint64_t (*hash)(uint64_t start, const void *data
     uint64_t sum = hash(0, shape, sizeof(shape));
     sum = hash(sum, set->pixels, (size_t)set->count * image);
     sum = hash(sum, set->labels, (size_t)set->count * sizeof(*set->labels));
+    if (set->label_sets != NULL)
+        sum = hash(sum, set->label_sets, (size_t)set->label_set_count * (size_t)set->classes);
     for (int split = 0; split < SPLIT_COUNT; split++)
         sum = hash(sum, set->samples[split], (size_t)set->sample_count[split] * sizeof(int32_t));
     return sum;

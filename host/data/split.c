@@ -1,7 +1,10 @@
 /* Which images are for training, validation and test. Splits that the files give stand as they are; missing
- * ones are held out of the training images, class by class, at random but repeatably. */
+ * ones are held out of the training images, class by class, at random but repeatably. An image with several labels
+ * counts for the rarest of them, so that rare labels are divided as evenly as classes are; images without any are
+ * like one class more. */
 #include "host/base/random.h"
 #include "host/data/data_internal.h"
+#include "host/device/labels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,6 +12,9 @@
 
 /* The training images sorted by class: those of class c are images[start[c]] to images[start[c + 1] - 1]. */
 struct class_images {
+    int32_t classes;
+    int32_t *
+        of_label; /* the class that images of a label count for: of each set, or NULL, where labels are classes */
     int32_t *images;
     int32_t *start;             /* classes + 1 */
     int32_t *held[SPLIT_COUNT]; /* of each class, how many are held out; none for training */
@@ -47,12 +53,61 @@ static int compare_images(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* The class that the image counts for. */
+static int32_t class_of(const struct class_images *by_class, const struct dataset *set, int32_t image)
+{
+    const int32_t label = set->labels[image];
+    return by_class->of_label != NULL ? by_class->of_label[label] : label;
+}
+
+/* Of each class the images that the files give for training: [set->classes]; NULL when out of memory. */
+static int32_t *count_trained(const struct data_build *build, struct error *err)
+{
+    const struct dataset *set = &build->set;
+    const int32_t labels = set->label_sets != NULL ? set->label_set_count : set->classes;
+    int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts)),
+            *of_label = calloc((size_t)labels + 1, sizeof(*of_label));
+    if (counts == NULL || of_label == NULL) {
+        error_memory(err, "splits", (unsigned long long)labels * sizeof(*counts));
+        free(counts);
+        counts = NULL;
+    }
+    for (int32_t i = 0; counts != NULL && i < set->count; i++)
+        of_label[set->labels[i]] += build->given[i] == SPLIT_TRAIN;
+    for (int32_t label = 0; counts != NULL && label < labels; label++)
+        for (int32_t c = 0; c < set->classes && of_label[label] > 0; c++)
+            counts[c] += labels_have(set->label_sets, set->classes, label, c) ? of_label[label] : 0;
+    free(of_label);
+    return counts;
+}
+
+static enum status choose_rarest(struct class_images *by_class, const struct dataset *set,
+                                 const int32_t *trained, struct error *err)
+{
+    by_class->classes = set->classes;
+    if (set->label_sets == NULL)
+        return ST_OK;
+    by_class->classes++;
+    by_class->of_label = malloc(((size_t)set->label_set_count + 1) * sizeof(*by_class->of_label));
+    if (by_class->of_label == NULL)
+        return error_memory(err, "splits", (unsigned long long)set->label_set_count * sizeof(int32_t));
+    for (int32_t label = 0; label < set->label_set_count; label++) {
+        int32_t rarest = set->classes;
+        for (int32_t c = 0; c < set->classes; c++)
+            if (labels_have(set->label_sets, set->classes, label, c) &&
+                (rarest == set->classes || trained[c] < trained[rarest]))
+                rarest = c;
+        by_class->of_label[label] = rarest;
+    }
+    return ST_OK;
+}
+
 /* Sorts the training images by class and shuffles each class. */
 static enum status fill_classes(struct class_images *by_class, int64_t seed, const struct data_build *build,
                                 struct error *err)
 {
     const struct dataset *set = &build->set;
-    size_t classes = (size_t)set->classes;
+    const size_t classes = (size_t)by_class->classes;
     by_class->images = malloc(((size_t)set->count + 1) * sizeof(*by_class->images));
     by_class->start = calloc(classes + 2, sizeof(*by_class->start));
     by_class->held[SPLIT_VALIDATION] = calloc(classes + 1, sizeof(int32_t));
@@ -63,13 +118,13 @@ static enum status fill_classes(struct class_images *by_class, int64_t seed, con
     /* Counting sort: start[c + 2] counts, start[c + 1] runs, and ends where class c + 1 starts. */
     for (int32_t i = 0; i < set->count; i++)
         if (build->given[i] == SPLIT_TRAIN)
-            by_class->start[set->labels[i] + 2]++;
+            by_class->start[class_of(by_class, set, i) + 2]++;
     for (size_t c = 2; c < classes + 2; c++)
         by_class->start[c] += by_class->start[c - 1];
     for (int32_t i = 0; i < set->count; i++)
         if (build->given[i] == SPLIT_TRAIN)
-            by_class->images[by_class->start[set->labels[i] + 1]++] = i;
-    for (int32_t c = 0; c < set->classes; c++) {
+            by_class->images[by_class->start[class_of(by_class, set, i) + 1]++] = i;
+    for (int32_t c = 0; c < by_class->classes; c++) {
         struct random_sequence sequence = {
             .seed = (uint64_t)seed, .stream = RANDOM_SPLIT, .part = (uint32_t)c};
         int32_t *images = by_class->images + by_class->start[c];
@@ -131,7 +186,7 @@ static enum status list_split(const struct data_build *build, const struct class
     for (int32_t i = 0; i < set->count; i++)
         if (build->given[i] == split)
             samples[count++] = i;
-    for (int32_t c = 0; c < set->classes && by_class->total[split] > 0; c++) {
+    for (int32_t c = 0; c < by_class->classes && by_class->total[split] > 0; c++) {
         int32_t from = by_class->start[c] + (split == SPLIT_VALIDATION ? by_class->held[SPLIT_TEST][c] : 0);
         for (int32_t i = 0; i < by_class->held[split][c]; i++)
             samples[count++] = by_class->images[from + i];
@@ -156,7 +211,7 @@ static enum status list_training(const struct class_images *by_class, int64_t se
         free(samples);
         return error_memory(err, "splits", (unsigned long long)set->count * sizeof(*spread));
     }
-    for (int32_t c = 0; c < set->classes; c++) {
+    for (int32_t c = 0; c < by_class->classes; c++) {
         int32_t held = by_class->held[SPLIT_TEST][c] + by_class->held[SPLIT_VALIDATION][c];
         int32_t from = by_class->start[c] + held, n = by_class->start[c + 1] - from;
         /* The parts above 2^31 belong to the order inside classes, those below to the choice of images. */
@@ -176,13 +231,12 @@ static enum status list_training(const struct class_images *by_class, int64_t se
 }
 
 /* At least two classes, and none that can't be learned. */
-static enum status check_classes(const struct data_build *build, const struct class_images *by_class,
-                                 struct error *err)
+static enum status check_classes(const struct data_build *build, const int32_t *trained, struct error *err)
 {
     const struct dataset *set = &build->set;
     int32_t present = 0, last = 0;
     for (int32_t c = 0; c < set->classes; c++) {
-        if (by_class->start[c + 1] == by_class->start[c])
+        if (trained[c] == 0)
             continue;
         present++;
         last = c;
@@ -193,13 +247,15 @@ static enum status check_classes(const struct data_build *build, const struct cl
     if (present == 1 && (build->numbered || set->classes == 1))
         return error_set(err, ST_FORMAT, "%s: one class only (\"%s\"), expected at least 2", build->source,
                          set->class_names[last]);
-    for (int32_t i = 0; i < set->count; i++) {
-        int32_t c = set->labels[i];
-        if (by_class->start[c + 1] == by_class->start[c])
+    for (int32_t i = 0; set->label_sets == NULL && i < set->count; i++)
+        if (trained[set->labels[i]] == 0)
             return error_set(err, ST_FORMAT,
                              "%s: class \"%s\" has no training images but some for validation or test",
-                             build->source, set->class_names[c]);
-    }
+                             build->source, set->class_names[set->labels[i]]);
+    for (int32_t c = 0; set->label_sets != NULL && c < set->classes; c++)
+        if (trained[c] == 0)
+            return error_set(err, ST_FORMAT, "%s: label \"%s\" has no training images", build->source,
+                             set->class_names[c]);
     return ST_OK;
 }
 
@@ -211,16 +267,19 @@ static enum status list_splits(const struct job_dataset *job, int64_t seed, stru
 
     for (int32_t i = 0; i < set->count; i++)
         is_given[build->given[i]] = true;
-    enum status st = fill_classes(by_class, seed, build, err);
-    if (st != ST_OK)
-        return st;
-    st = check_classes(build, by_class, err);
+    int32_t *trained = count_trained(build, err);
+    enum status st = trained != NULL ? check_classes(build, trained, err) : ST_MEMORY;
+    if (st == ST_OK)
+        st = choose_rarest(by_class, set, trained, err);
+    free(trained);
+    if (st == ST_OK)
+        st = fill_classes(by_class, seed, build, err);
     if (st != ST_OK)
         return st;
     if (!is_given[SPLIT_TEST])
-        st = hold_out(by_class, SPLIT_TEST, job->test, set->classes, build->source, err);
+        st = hold_out(by_class, SPLIT_TEST, job->test, by_class->classes, build->source, err);
     if (st == ST_OK && !is_given[SPLIT_VALIDATION])
-        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, set->classes, build->source, err);
+        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, by_class->classes, build->source, err);
     if (st != ST_OK)
         return st;
     st = list_split(build, by_class, SPLIT_TEST, set, err);
@@ -234,6 +293,7 @@ enum status data_split(const struct job_dataset *job, int64_t seed, struct data_
 {
     struct class_images by_class = {0};
     enum status st = list_splits(job, seed, build, &by_class, err);
+    free(by_class.of_label);
     free(by_class.images);
     free(by_class.start);
     free(by_class.held[SPLIT_VALIDATION]);

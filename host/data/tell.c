@@ -2,6 +2,7 @@
  * good result. */
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
+#include "host/device/labels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +11,34 @@ enum { NAMES_SHOWN = 10, IMBALANCE = 10, FLAT_RANGE = 2 };
 
 int32_t *data_count_classes(const struct dataset *set, int split, struct error *err)
 {
-    int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts));
-    if (counts == NULL) {
-        error_memory(err, "classes", (unsigned long long)set->classes * sizeof(*counts));
+    const int32_t labels = set->label_sets != NULL ? set->label_set_count : set->classes;
+    int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts)),
+            *of_label = calloc((size_t)labels + 1, sizeof(*of_label));
+    if (counts == NULL || of_label == NULL) {
+        error_memory(err, "classes", (unsigned long long)labels * sizeof(*counts));
+        free(counts);
+        free(of_label);
         return NULL;
     }
     for (int s = 0; s < SPLIT_COUNT; s++)
         for (int32_t i = 0; (split == SPLIT_COUNT || s == split) && i < set->sample_count[s]; i++)
-            counts[set->labels[set->samples[s][i]]]++;
+            of_label[set->labels[set->samples[s][i]]]++;
+    for (int32_t label = 0; label < labels; label++)
+        for (int32_t c = 0; c < set->classes && of_label[label] > 0; c++)
+            counts[c] += labels_have(set->label_sets, set->classes, label, c) ? of_label[label] : 0;
+    free(of_label);
     return counts;
+}
+
+/* How many images have no label at all. */
+static int32_t count_bare(const struct dataset *set)
+{
+    int32_t bare = 0;
+    for (int32_t i = 0; i < set->count; i++) {
+        const uint8_t *has = set->label_sets + (size_t)set->labels[i] * (size_t)set->classes;
+        bare += memchr(has, 1, (size_t)set->classes) == NULL;
+    }
+    return bare;
 }
 
 /* A name as a terminal may have it, and not at any length. */
@@ -56,6 +76,13 @@ enum status data_class_line(const struct dataset *set, char text[DATA_LINE_LENGT
     if (counts == NULL)
         return err->status;
     list_classes(set, counts, 0, INT32_MAX, text, DATA_LINE_LENGTH);
+    int64_t given = 0;
+    for (int32_t c = 0; c < set->classes; c++)
+        given += counts[c];
+    const size_t used = strlen(text);
+    if (set->label_sets != NULL)
+        snprintf(text + used, DATA_LINE_LENGTH - used, "; %.2f labels an image, %d images without any",
+                 (double)given / set->count, (int)count_bare(set));
     free(counts);
     return ST_OK;
 }

@@ -38,6 +38,24 @@ static struct device_program_base *program_base(struct device_program *prepared)
 
 /* ---- datasets ---- */
 
+/* Labels are classes, or numbers of sets. */
+static enum status check_labels(const struct dataset_view *view, struct error *err)
+{
+    const int32_t labels = view->label_sets != NULL ? view->label_set_count : view->classes;
+    const size_t entries = (size_t)labels * (size_t)view->classes;
+    if (view->label_sets != NULL && labels < 1)
+        return error_set(err, ST_RANGE, "dataset: %d sets of labels, expected at least one", (int)labels);
+    for (int32_t i = 0; i < view->count; i++)
+        if (view->labels[i] < 0 || view->labels[i] >= labels)
+            return error_set(err, ST_RANGE, "dataset: image %d has label %d, expected 0 to %d", (int)i,
+                             (int)view->labels[i], (int)labels - 1);
+    for (size_t i = 0; view->label_sets != NULL && i < entries; i++)
+        if (view->label_sets[i] > 1)
+            return error_set(err, ST_RANGE, "dataset: set %zu has %d of class %zu, expected 0 or 1",
+                             i / (size_t)view->classes, (int)view->label_sets[i], i % (size_t)view->classes);
+    return ST_OK;
+}
+
 static enum status check_view(const struct dataset_view *view, struct error *err)
 {
     if (view->count < 1 || view->channels < 1 || view->channels > DEVICE_MOST_CHANNELS || view->height < 1 ||
@@ -45,10 +63,6 @@ static enum status check_view(const struct dataset_view *view, struct error *err
         return error_set(
             err, ST_RANGE, "dataset: %d images of %d x %d x %d, expected at least one, of 1 to %d channels",
             (int)view->count, (int)view->channels, (int)view->height, (int)view->width, DEVICE_MOST_CHANNELS);
-    for (int32_t i = 0; i < view->count; i++)
-        if (view->labels[i] < 0 || view->labels[i] >= view->classes)
-            return error_set(err, ST_RANGE, "dataset: image %d has label %d, expected 0 to %d", (int)i,
-                             (int)view->labels[i], (int)view->classes - 1);
     for (int32_t c = 0; c < view->channels; c++)
         if (!(view->deviation[c] > 0.0f))
             return error_set(err, ST_RANGE, "dataset: channel %d has deviation %g, expected above 0", (int)c,
@@ -57,7 +71,7 @@ static enum status check_view(const struct dataset_view *view, struct error *err
         if (!(view->class_weights[k] >= 0.0f && isfinite(view->class_weights[k])))
             return error_set(err, ST_RANGE, "dataset: class %d has weight %g, expected 0 or more", (int)k,
                              (double)view->class_weights[k]);
-    return ST_OK;
+    return check_labels(view, err);
 }
 
 enum status checked_dataset_upload(struct device *device, const struct dataset_view *view,
@@ -74,7 +88,8 @@ enum status checked_dataset_upload(struct device *device, const struct dataset_v
                                          .height = view->height,
                                          .width = view->width,
                                          .classes = view->classes,
-                                         .weighted = view->class_weights != NULL};
+                                         .weighted = view->class_weights != NULL,
+                                         .sets = view->label_sets != NULL};
     return st;
 }
 
@@ -306,6 +321,9 @@ static enum status check_images(const struct program *program, const struct devi
     for (int32_t i = 0; i < program->op_count; i++) {
         if (program->ops[i].kind == PROG_OP_LOSS && program->ops[i].loss.weighted && !data->weighted)
             return error_set(err, ST_RANGE, "bind: images without class weights, expected the program's");
+        if (program->ops[i].kind == PROG_OP_LOSS && program->ops[i].loss.sets != data->sets)
+            return error_set(err, ST_RANGE, "bind: images whose labels are %s, expected the program's %s",
+                             data->sets ? "sets" : "classes", data->sets ? "classes" : "sets");
         if (program->ops[i].kind != PROG_OP_GATHER)
             continue;
         const struct shape s = program->tensors[program->ops[i].outputs[GATHER_OUT_IMAGE]].shape;

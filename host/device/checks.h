@@ -7,15 +7,15 @@
  * rule.
  *
  * What is checked, and answered with ST_RANGE unless it says otherwise:
- *   datasets   at least one image, of 1 to DEVICE_MOST_CHANNELS channels; labels are classes; deviations above 0, class
- *              weights not below
+ *   datasets   at least one image, of 1 to DEVICE_MOST_CHANNELS channels; labels are classes or, with sets, of which
+ *              there is at least one, sets, and these hold 0 and 1 alone; deviations above 0, class weights not below
  *   weights    a set has 1 to SLOT_GRADIENT slots, and is asked for those alone; copies are between sets of one
  *              network; remaps name tensors that there are
  *   groups     of at least one device, each of the same kind, once, and in no other group; a collective is called by
  *              a member, a broadcast comes from one
- *   bindings   images, classes and weights are the program's; samples are images; the average is there when it is to
- *              be read, and all slots when it trains; the program is lowered for Muon when that is the optimizer;
- *              the group is the one that the device is in
+ *   bindings   images, classes and weights are the program's, and labels are sets when those of its loss are; samples
+ *              are images; the average is there when it is to be read, and all slots when it trains; the program is
+ *              lowered for Muon when that is the optimizer; the group is the one that the device is in
  *   programs   are bound before a step, and before anything is read or written of them but metrics; a bind that failed
  *              leaves none. A step's rows are at most a batch and lie among the samples; operations and tensors are
  *              the program's; no tensor that is a weight is set (ST_UNSUPPORTED: it is uploaded); probabilities are an
@@ -38,6 +38,7 @@ struct device_base {
 struct device_dataset_base {
     int32_t count, channels, height, width, classes;
     bool weighted; /* it has class weights */
+    bool sets;     /* its labels are sets of classes */
 };
 struct device_weights_base {
     struct weight_table table; /* a copy */

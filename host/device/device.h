@@ -81,11 +81,12 @@ struct dataset_view {
     int32_t count, channels, height, width, classes;
     const uint8_t *pixels; /* count x channels x height x width */
     const int32_t *labels; /* count, in [0, classes) or, with sets, in [0, label_set_count) */
-    const uint8_t
-        *label_sets; /* label_set_count x classes (labels.h), copied; NULL: each image is of one class */
+    /* label_set_count x classes, as labels.h has them; copied; NULL: each image is of one class */
+    const uint8_t *label_sets;
     int32_t label_set_count;
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
-    const float *class_weights;  /* [classes]: what a class's loss is multiplied by; copied; NULL: none */
+    /* [classes]: what a class's loss is multiplied by, with sets its positive part; copied; NULL: none */
+    const float *class_weights;
 };
 
 /* What the optimizer takes a trained tensor for. */

@@ -3,6 +3,8 @@
 #ifndef NASRUN_DEVICE_LABELS_H
 #define NASRUN_DEVICE_LABELS_H
 
+#include <float.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +45,36 @@ static inline bool labels_are_right(const uint8_t *label_sets, int32_t classes, 
         if (answer[k] > answer[best])
             best = k;
     return best == label;
+}
+
+/* Logarithms of a probability and of what it leaves to 1, finite for all floats: 0 is taken for the least normal one,
+ * and 1 for what lies halfway between the largest below 1 and 1. */
+static inline double labels_log_chance(float probability)
+{
+    return log(fmax((double)probability, (double)FLT_MIN));
+}
+static inline double labels_log_rest(float probability)
+{
+    return log1p(-fmin((double)probability, 1.0 - 0x1p-25));
+}
+
+/* Of a class with an answer of its own: sigmoid(logit) is the probability. From -87.3 to 17.3. */
+static inline double labels_logit(float probability)
+{
+    return labels_log_chance(probability) - labels_log_rest(probability);
+}
+
+/* What the answer to an image of that label costs: the cross-entropy; with sets, the sum of the classes' binary ones. */
+static inline double labels_loss(const uint8_t *label_sets, int32_t classes, int32_t label,
+                                 const float *answer)
+{
+    double loss = 0.0;
+    if (label_sets == NULL)
+        return -labels_log_chance(answer[label]);
+    for (int32_t k = 0; k < classes; k++)
+        loss -= labels_have(label_sets, classes, label, k) ? labels_log_chance(answer[k])
+                                                           : labels_log_rest(answer[k]);
+    return loss;
 }
 
 #endif

@@ -1,5 +1,7 @@
 #include "host/device/views.h"
 
+#include "host/device/labels.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -20,15 +22,25 @@ struct views views_of(int32_t count)
     return views;
 }
 
-void views_add(float *sums, const float *probabilities, size_t count, float weight)
+void views_add(float *sums, const float *probabilities, size_t count, float weight, bool sets)
 {
     /* A class that is given no chance at all by one view may still be the answer by the others. */
     for (size_t i = 0; i < count; i++)
-        sums[i] += weight * logf(fmaxf(probabilities[i], FLT_MIN));
+        sums[i] +=
+            weight * (sets ? (float)labels_logit(probabilities[i]) : logf(fmaxf(probabilities[i], FLT_MIN)));
 }
 
-void views_finish(float *sums, int32_t rows, int32_t classes)
+static float sigmoid(float logit)
 {
+    return (float)(1.0 / (1.0 + exp(-(double)logit)));
+}
+
+void views_finish(float *sums, int32_t rows, int32_t classes, bool sets)
+{
+    for (size_t i = 0; sets && i < (size_t)rows * (size_t)classes; i++)
+        sums[i] = sigmoid(sums[i]);
+    if (sets)
+        return;
     for (int32_t row = 0; row < rows; row++) {
         float *values = sums + (size_t)row * (size_t)classes, most = values[0];
         double total = 0.0;

@@ -30,10 +30,11 @@ struct views views_of(int32_t count);
 
 /* Adds one view's part to sums[count], which are zeros before the first: the logarithms of its probabilities, times its
  * weight. They differ from logits by the same amount in all of an image's classes, which views_finish divides out, so
- * that this is the average of logits. */
-void views_add(float *sums, const float *probabilities, size_t count, float weight);
+ * that this is the average of logits. With `sets`, where each class is an answer of its own, it is that of the logits
+ * themselves (labels_logit). */
+void views_add(float *sums, const float *probabilities, size_t count, float weight, bool sets);
 
-/* The sums of all views become probabilities: sums[rows * classes], each row by itself. */
-void views_finish(float *sums, int32_t rows, int32_t classes);
+/* The sums of all views become probabilities: sums[rows * classes], each row by itself; with sets each of them. */
+void views_finish(float *sums, int32_t rows, int32_t classes, bool sets);
 
 #endif

@@ -107,20 +107,35 @@ static void widen(struct value_range *range, const float *values, size_t count)
     }
 }
 
-static void take_probabilities(const struct model *folded, const float *logits, int32_t count,
-                               float *probabilities)
+static void take_softmax(const struct model *folded, const float *logits, int32_t n, float *probabilities)
 {
     const int32_t classes = folded->about.classes;
     const double inverse = 1.0 / (double)folded->about.plain_temperature;
+    double largest = -INFINITY, sum = 0.0;
+    for (int32_t k = 0; k < classes; k++)
+        largest = fmax(largest, (double)logits[k * N + n]);
+    for (int32_t k = 0; k < classes; k++)
+        sum += exp(((double)logits[k * N + n] - largest) * inverse);
+    for (int32_t k = 0; k < classes; k++)
+        probabilities[k] = (float)(exp(((double)logits[k * N + n] - largest) * inverse) / sum);
+}
+
+static void take_sigmoid(const struct model *folded, const float *logits, int32_t n, float *probabilities)
+{
+    const double inverse = 1.0 / (double)folded->about.plain_temperature;
+    for (int32_t k = 0; k < folded->about.classes; k++)
+        probabilities[k] = (float)(1.0 / (1.0 + exp(-(double)logits[k * N + n] * inverse)));
+}
+
+static void take_probabilities(const struct model *folded, const float *logits, int32_t count,
+                               float *probabilities)
+{
     for (int32_t n = 0; n < count; n++) {
-        double largest = -INFINITY, sum = 0.0;
-        for (int32_t k = 0; k < classes; k++)
-            largest = fmax(largest, (double)logits[k * N + n]);
-        for (int32_t k = 0; k < classes; k++)
-            sum += exp(((double)logits[k * N + n] - largest) * inverse);
-        for (int32_t k = 0; k < classes; k++)
-            probabilities[n * classes + k] =
-                (float)(exp(((double)logits[k * N + n] - largest) * inverse) / sum);
+        float *of_image = probabilities + n * folded->about.classes;
+        if (folded->about.label_thresholds != NULL)
+            take_sigmoid(folded, logits, n, of_image);
+        else
+            take_softmax(folded, logits, n, of_image);
     }
 }
 

@@ -18,7 +18,8 @@ struct evaluation {
 };
 
 /* probabilities[count * classes] of pixels[count], each channels x height x width: one view's, calibrated by
- * about.plain_temperature. `ranges` [layers], NULL: not asked for, are widened by all that layers yield in float32. */
+ * about.plain_temperature; with about.label_thresholds of each class by itself. `ranges` [layers], NULL: not asked for,
+ * are widened by all that layers yield in float32. */
 enum status evaluate_images(const struct evaluation *evaluation, const uint8_t *pixels, int32_t count,
                             float *probabilities, struct value_range *ranges, struct error *err);
 

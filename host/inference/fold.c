@@ -161,6 +161,7 @@ static enum status copy_about(const struct model_about *from, struct model_about
 {
     *to = *from;
     to->classes = 0;
+    to->label_thresholds = NULL;
     to->class_names = calloc((size_t)from->classes + 1, sizeof(*to->class_names));
     if (to->class_names == NULL)
         return error_memory(err, "class names", (unsigned long long)from->classes);
@@ -169,6 +170,13 @@ static enum status copy_about(const struct model_about *from, struct model_about
         if (to->class_names[to->classes] == NULL)
             return error_memory(err, "class names", strlen(from->class_names[to->classes]));
     }
+    if (from->label_thresholds == NULL)
+        return ST_OK;
+    const size_t bytes = (size_t)from->classes * sizeof(*to->label_thresholds);
+    to->label_thresholds = malloc(bytes);
+    if (to->label_thresholds == NULL)
+        return error_memory(err, "thresholds", bytes);
+    memcpy(to->label_thresholds, from->label_thresholds, bytes);
     return ST_OK;
 }
 

@@ -79,6 +79,8 @@ void event_field_absent(const struct event_field *field, void *structure)
     case EVENT_TYPE_TEXT:
     case EVENT_TYPE_TEXTS:
     case EVENT_TYPE_MATRIX:
+    case EVENT_TYPE_TABLE:
+    case EVENT_TYPE_NUMBERS:
     case EVENT_TYPE_GRAPH:
         break;
     }
@@ -105,6 +107,8 @@ bool event_type_range(enum event_type type, double *least, double *most)
     case EVENT_TYPE_TEXTS:
     case EVENT_TYPE_SHAPE:
     case EVENT_TYPE_MATRIX:
+    case EVENT_TYPE_TABLE:
+    case EVENT_TYPE_NUMBERS:
     case EVENT_TYPE_GRAPH:
     case EVENT_TYPE_PART:
         break;

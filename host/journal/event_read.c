@@ -138,23 +138,28 @@ static enum status read_shape(struct location location, const cJSON *item, struc
                                              : refuse(location, item, "[channels, height, width]", err);
 }
 
-static enum status read_matrix(struct location location, const cJSON *item, struct event_matrix *matrix,
-                               struct error *err)
+/* Whether it is an array of arrays, each of so many items. */
+static bool has_columns(const cJSON *item, int columns)
 {
-    const int rows = cJSON_GetArraySize(item);
-    const cJSON *row, *value;
-    bool right = cJSON_IsArray(item);
+    const cJSON *row;
+    bool has = cJSON_IsArray(item);
     cJSON_ArrayForEach(row, item)
     {
-        right = right && cJSON_IsArray(row) && cJSON_GetArraySize(row) == rows;
+        has = has && cJSON_IsArray(row) && cJSON_GetArraySize(row) == columns;
     }
-    if (!right)
-        return refuse(location, item, "as many columns as rows", err);
-    const size_t bytes = ((size_t)rows * (size_t)rows + 1) * sizeof(int64_t);
+    return has;
+}
+
+/* Of an array that has so many columns. */
+static enum status read_values(struct location location, const cJSON *item, struct event_table *table,
+                               struct error *err)
+{
+    const size_t bytes = ((size_t)table->rows * (size_t)table->columns + 1) * sizeof(int64_t);
+    const cJSON *row, *value;
     int64_t *values = malloc(bytes);
     if (values == NULL)
         return no_memory(location, bytes, err);
-    *matrix = (struct event_matrix){.values = values, .rows = rows};
+    table->values = values;
     cJSON_ArrayForEach(row, item)
     {
         cJSON_ArrayForEach(value, row)
@@ -163,6 +168,51 @@ static enum status read_matrix(struct location location, const cJSON *item, stru
                 return refuse(location, value, "rows of whole numbers from 0 to 4294967295", err);
             *values++ = (int64_t)value->valuedouble;
         }
+    }
+    return ST_OK;
+}
+
+static enum status read_matrix(struct location location, const cJSON *item, struct event_matrix *matrix,
+                               struct error *err)
+{
+    const int rows = cJSON_GetArraySize(item);
+    struct event_table table = {.rows = rows, .columns = rows};
+    if (!has_columns(item, rows))
+        return refuse(location, item, "as many columns as rows", err);
+    enum status st = read_values(location, item, &table, err);
+    *matrix = (struct event_matrix){.values = table.values, .rows = table.values != NULL ? rows : 0};
+    return st;
+}
+
+static enum status read_table(struct location location, const cJSON *item, struct event_table *table,
+                              struct error *err)
+{
+    const int columns = cJSON_GetArraySize(cJSON_GetArrayItem(item, 0));
+    if (!has_columns(item, columns))
+        return refuse(location, item, "rows of as many columns", err);
+    *table = (struct event_table){.rows = cJSON_GetArraySize(item), .columns = columns};
+    return read_values(location, item, table, err);
+}
+
+static enum status read_numbers(struct location location, const cJSON *item, struct event_numbers *numbers,
+                                struct error *err)
+{
+    const cJSON *number;
+    const int count = cJSON_GetArraySize(item);
+    bool right = cJSON_IsArray(item);
+    cJSON_ArrayForEach(number, item)
+    {
+        right = right && cJSON_IsNumber(number) && isfinite(number->valuedouble);
+    }
+    if (!right)
+        return refuse(location, item, "an array of finite numbers", err);
+    double *items = malloc(((size_t)count + 1) * sizeof(*items));
+    if (items == NULL)
+        return no_memory(location, (size_t)count * sizeof(*items), err);
+    *numbers = (struct event_numbers){.items = items};
+    cJSON_ArrayForEach(number, item)
+    {
+        items[numbers->count++] = number->valuedouble;
     }
     return ST_OK;
 }
@@ -194,6 +244,10 @@ static enum status read_field(const struct event_reader *reader, struct location
         return read_shape(location, item, &AT(struct event_shape, to, field), err);
     case EVENT_TYPE_MATRIX:
         return read_matrix(location, item, &AT(struct event_matrix, to, field), err);
+    case EVENT_TYPE_TABLE:
+        return read_table(location, item, &AT(struct event_table, to, field), err);
+    case EVENT_TYPE_NUMBERS:
+        return read_numbers(location, item, &AT(struct event_numbers, to, field), err);
     case EVENT_TYPE_GRAPH:
         AT(const cJSON *, to, field) = item;
         return cJSON_IsObject(item) ? ST_OK : refuse(location, item, "an object", err);
@@ -233,6 +287,10 @@ static void release(struct event_fields fields, void *from)
             free((void *)AT(struct event_texts, from, field).items);
         else if (field->type == EVENT_TYPE_MATRIX)
             free((void *)AT(struct event_matrix, from, field).values);
+        else if (field->type == EVENT_TYPE_TABLE)
+            free((void *)AT(struct event_table, from, field).values);
+        else if (field->type == EVENT_TYPE_NUMBERS)
+            free((void *)AT(struct event_numbers, from, field).items);
         else if (field->type == EVENT_TYPE_PART)
             release(field->part, (char *)from + field->offset);
     }

@@ -58,24 +58,41 @@ static enum status add_shape(cJSON *object, const struct event_field *field, con
     return add(object, field, cJSON_CreateIntArray(sizes, 3), err);
 }
 
-static enum status add_matrix(cJSON *object, const struct event_field *field,
-                              const struct event_matrix *matrix, struct error *err)
+static enum status add_table(cJSON *object, const struct event_field *field, const struct event_table *table,
+                             struct error *err)
 {
     cJSON *rows = cJSON_CreateArray();
     bool complete = rows != NULL;
-    for (int32_t i = 0; complete && i < matrix->rows; i++) {
+    for (int32_t i = 0; complete && i < table->rows; i++) {
         cJSON *row = cJSON_CreateArray();
         complete = cJSON_AddItemToArray(rows, row);
-        for (int32_t j = 0; complete && j < matrix->rows; j++)
+        for (int32_t j = 0; complete && j < table->columns; j++)
             complete = cJSON_AddItemToArray(
                 row,
-                cJSON_CreateNumber((double)matrix->values[(size_t)i * (size_t)matrix->rows + (size_t)j]));
+                cJSON_CreateNumber((double)table->values[(size_t)i * (size_t)table->columns + (size_t)j]));
     }
     if (!complete) {
         cJSON_Delete(rows);
         rows = NULL;
     }
     return add(object, field, rows, err);
+}
+
+static enum status add_matrix(cJSON *object, const struct event_field *field,
+                              const struct event_matrix *matrix, struct error *err)
+{
+    const struct event_table table = {matrix->values, matrix->rows, matrix->rows};
+    return add_table(object, field, &table, err);
+}
+
+static enum status add_numbers(cJSON *object, const struct event_field *field,
+                               const struct event_numbers *numbers, struct error *err)
+{
+    for (int32_t i = 0; i < numbers->count; i++)
+        if (!isfinite(numbers->items[i]))
+            return error_set(err, ST_RANGE, "\"%s\" has %g, expected finite numbers", field->name,
+                             numbers->items[i]);
+    return add(object, field, cJSON_CreateDoubleArray(numbers->items, numbers->count), err);
 }
 
 /* The graph stays its owner's. */
@@ -96,6 +113,12 @@ static bool is_absent(const void *from, const struct event_field *field)
         return isnan(AT(double, from, field));
     case EVENT_TYPE_TEXT:
         return AT(const char *, from, field) == NULL;
+    case EVENT_TYPE_MATRIX:
+        return AT(struct event_matrix, from, field).rows == 0;
+    case EVENT_TYPE_TABLE:
+        return AT(struct event_table, from, field).rows == 0;
+    case EVENT_TYPE_NUMBERS:
+        return AT(struct event_numbers, from, field).count == 0;
     default:
         return number_at(from, field) < 0.0;
     }
@@ -137,6 +160,10 @@ static enum status add_field(cJSON *object, const struct event_field *field, con
         return add_shape(object, field, &AT(struct event_shape, from, field), err);
     case EVENT_TYPE_MATRIX:
         return add_matrix(object, field, &AT(struct event_matrix, from, field), err);
+    case EVENT_TYPE_TABLE:
+        return add_table(object, field, &AT(struct event_table, from, field), err);
+    case EVENT_TYPE_NUMBERS:
+        return add_numbers(object, field, &AT(struct event_numbers, from, field), err);
     case EVENT_TYPE_GRAPH:
         return add_graph(object, field, AT(const cJSON *, from, field), err);
     case EVENT_TYPE_PART:

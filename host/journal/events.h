@@ -13,6 +13,8 @@
  * TEXTS           struct event_texts      array of strings                 none
  * SHAPE           struct event_shape      [channels, height, width]        -1 each
  * MATRIX          struct event_matrix     square array of whole numbers    no rows
+ * TABLE           struct event_table      rows of as many whole numbers    no rows
+ * NUMBERS         struct event_numbers    array of finite numbers          none
  * GRAPH           const cJSON *           object                           NULL
  *
  * What is pointed to belongs to who writes the event, or to the reader and its lines.
@@ -50,6 +52,19 @@ struct event_matrix {
     int32_t rows;
 };
 
+/* dataset.labels of the run event, where images have any number of labels. */
+#define EVENT_LABELS_SEVERAL "several"
+
+struct event_table {
+    const int64_t *values; /* [rows * columns], likewise */
+    int32_t rows, columns;
+};
+
+struct event_numbers {
+    const double *items;
+    int32_t count;
+};
+
 /* ---- made from events.def ---- */
 
 #define EVENT_C_INT32         int32_t
@@ -63,6 +78,8 @@ struct event_matrix {
 #define EVENT_C_TEXTS         struct event_texts
 #define EVENT_C_SHAPE         struct event_shape
 #define EVENT_C_MATRIX        struct event_matrix
+#define EVENT_C_TABLE         struct event_table
+#define EVENT_C_NUMBERS       struct event_numbers
 #define EVENT_C_GRAPH         const cJSON *
 
 /* struct event_run, struct event_candidate, ...; struct event_dataset and the other parts */

@@ -46,7 +46,9 @@ void memory_reserve(struct memory *memory, struct memory_need *need, size_t cach
     const size_t training = need->training * (size_t)(need->devices > 1 ? need->devices : 1);
     const size_t inheriting = (memory->device_is_host ? need->inheritance : 0) + need->parent;
     const size_t trained = (memory->device_is_host ? training + need->values : 0) + need->values;
-    need->added = need->past + (trained > inheriting ? trained : inheriting);
+    size_t largest = trained > inheriting ? trained : inheriting; /* one comes after the other */
+    largest = need->predictions > largest ? need->predictions : largest;
+    need->added = need->past + need->answers + largest;
     memory->in_training += need->added;
     if (memory->in_training + cached > memory->largest)
         memory->largest = memory->in_training + cached;

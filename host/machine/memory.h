@@ -21,7 +21,7 @@ struct memory {
     size_t largest;      /* the most of that, with what the weight cache held */
 };
 
-/* What one candidate needs, in bytes. */
+/* What one candidate or test needs, in bytes. */
 struct memory_need {
     size_t training;    /* device: the trainer's programs and weights, on each of its devices */
     int32_t devices;    /* that the training is shared by; 0 as 1 */
@@ -30,7 +30,10 @@ struct memory_need {
     size_t values;
     size_t parent; /* host: its parent's values, which may have to be read from a file; 0: none */
     size_t past;   /* host: the training that it goes on from, until its own has that; 0: none */
-    size_t added;  /* by all of it, to the base; memory_reserve sets it */
+    /* host: a test's probabilities and what is counted by them; and the rows of predictions.csv, which are made of them
+     * once the trainer is closed; 0: no test */
+    size_t answers, predictions;
+    size_t added; /* by all of it, to the base; memory_reserve sets it */
 };
 
 /* Before anything large is allocated: blocks of 1 MiB and more go back to the system when they are freed, so
@@ -40,8 +43,8 @@ void memory_begin(void);
 /* Notes base and opening. */
 void memory_opened(struct memory *memory, bool device_is_host);
 
-/* Reserves what a candidate adds, beside those in training and what the weight cache holds in the process's own memory;
- * takes it away again when it has ended. */
+/* Reserves what a candidate or test adds, beside those in training and what the weight cache holds in the process's own
+ * memory; takes it away again when it has ended. */
 void memory_reserve(struct memory *memory, struct memory_need *need, size_t cached);
 void memory_release(struct memory *memory, const struct memory_need *need);
 

@@ -7,7 +7,7 @@
  * [out, in, h, w], dense kernels over 1 x 1 inputs two [out, in], all others one. `__metadata__` holds
  * strings: "format" ("nasrun-1"), "graph" (serialise.h), "class_names", "mean", "deviation" (JSON arrays),
  * "fit", "id", "validation_accuracy", "views", "temperature", "plain_temperature" (the last three absent in older
- * files: 1). The same model gives the same bytes.
+ * files: 1); of images with several labels "label_thresholds" (a JSON array). The same model gives the same bytes.
  */
 #ifndef NASRUN_MODEL_MODEL_FILE_H
 #define NASRUN_MODEL_MODEL_FILE_H
@@ -29,8 +29,8 @@ struct model_about {
     int32_t views;               /* how its answers are made (host/device/views.h) */
     /* what its answers are calibrated by (host/device/temperature.h): those of all its views, and of one; 1: nothing */
     float temperature, plain_temperature;
-    /* Images have any number of labels (host/device/labels.h): a class is given from its threshold on, thresholds
-     * [classes]. NULL: an image is of the most probable class. */
+    /* [classes]: images have any number of labels (host/device/labels.h), a class is given from its threshold on, which
+     * is from 0 to 1. NULL: an image is of the most probable class. */
     double *label_thresholds;
     int64_t id;                 /* the candidate */
     double validation_accuracy; /* NAN: unknown */
@@ -44,13 +44,6 @@ struct model {
     char hash[MODEL_HASH_LENGTH]; /* of the file that it was read from, as model_hash says it */
 };
 
-/* Takes the names of `wanted` classes from a JSON array into `about`, which has none yet. ST_FORMAT when it is none of
- * so many strings. On any status about->classes are there to be freed (model_free). */
-enum status model_take_class_names(struct model_about *about, const cJSON *names, int32_t wanted,
-                                   struct error *err);
-/* A number for each of 1 to 4 channels as a JSON array; NULL when out of memory. The caller deletes it. */
-cJSON *model_channels_json(const float *values, int32_t channels);
-
 /* Writes the file atomically. `graph` is inferred, values[total] are in the order of its weight table. */
 enum status model_save(const char *path, const struct graph *graph, const float *values,
                        const struct model_about *about, struct error *err);
@@ -59,10 +52,10 @@ enum status model_save(const char *path, const struct graph *graph, const float 
  * expected, for all that is not as above. Tensors may lie in another order. */
 enum status model_load(const char *path, struct model *model, struct error *err);
 
-/* Copies a model's file, atomically, and sets its temperatures; all else stays byte by byte. `hash` is of the copy.
- * What is no model is for model_load to tell before: ST_FORMAT. */
+/* Copies a model's file, atomically, and sets its temperatures and, unless NULL, label_thresholds[classes], 0 to 1; all
+ * else stays byte by byte. `hash` is of the copy. What is no model is for model_load to tell before: ST_FORMAT. */
 enum status model_calibrate(const char *from, const char *to, float temperature, float plain_temperature,
-                            char hash[MODEL_HASH_LENGTH], struct error *err);
+                            const double *label_thresholds, char hash[MODEL_HASH_LENGTH], struct error *err);
 
 /* "xxh3:" and 16 hexadecimal digits of all bytes of a file: whether it is what once was written. ST_IO. */
 enum status model_hash(const char *path, char text[MODEL_HASH_LENGTH], struct error *err);

@@ -21,6 +21,7 @@ enum status node_read_function(const struct node *node)
     value.layer = x->layer;
     if (strcmp(operation, "Sigmoid") == 0) {
         value.kind = ONNX_VALUE_LOGISTIC;
+        wanted = value.inner = x->factor; /* what it may be is known by what reads this */
     } else if (strcmp(operation, "Erf") == 0) {
         value.kind = ONNX_VALUE_ERF;
         wanted = 0.70710678f;
@@ -101,6 +102,9 @@ static enum status multiply(const struct node *node, const struct onnx_value *x,
     float factor = x->factor * share->factor;
     if (x->kind != ONNX_VALUE_LAYER)
         return error_set(node->err, ST_UNSUPPORTED, "input 0 is not what a layer yields");
+    if (share->kind == ONNX_VALUE_LOGISTIC && !is_near(share->inner, 1.0f))
+        return error_set(node->err, ST_UNSUPPORTED, "by a Sigmoid of a layer times %g, expected 1",
+                         (double)share->inner);
     if (share->kind == ONNX_VALUE_LOGISTIC && own) {
         layer.kind = LAYER_SILU;
     } else if (share->kind == ONNX_VALUE_HARD && own) {

@@ -1,7 +1,9 @@
 #include "host/onnx/onnx_read.h"
 
 #include "host/base/file.h"
+#include "host/device/labels.h"
 #include "host/device/temperature.h"
+#include "host/model/model_metadata.h"
 #include "host/onnx/onnx_reading.h"
 
 #include <cjson/cJSON.h>
@@ -156,12 +158,15 @@ static enum status read_output(struct onnx_reading *reading, struct error *err)
         return error_set(err, ST_UNSUPPORTED, "found %zu outputs, expected one", reading->proto->n_output);
     const char *name = reading->proto->output[0]->name;
     const struct onnx_value *value = onnx_value_find(reading, name);
-    if (value == NULL || (value->kind != ONNX_VALUE_PROBABILITIES && value->kind != ONNX_VALUE_LAYER) ||
+    const enum onnx_value_kind kind = value != NULL ? value->kind : ONNX_VALUE_NONE;
+    reading->labels = kind == ONNX_VALUE_LOGISTIC;
+    if ((kind != ONNX_VALUE_PROBABILITIES && kind != ONNX_VALUE_LAYER && kind != ONNX_VALUE_LOGISTIC) ||
         value->layer != reading->graph.count - 1 ||
-        (value->kind == ONNX_VALUE_LAYER && value->factor != 1.0f))
+        (kind != ONNX_VALUE_PROBABILITIES && value->factor != 1.0f))
         return error_set(err, ST_UNSUPPORTED,
-                         "output \"%.80s\" is not what the last layer or a softmax of it yields", name);
-    reading->temperature = 1.0f / value->factor;
+                         "output \"%.80s\" is not what the last layer or a softmax or sigmoid of it yields",
+                         name);
+    reading->temperature = 1.0f / (reading->labels ? value->inner : value->factor);
     if (!(reading->temperature >= (float)TEMPERATURE_LEAST &&
           reading->temperature <= (float)TEMPERATURE_MOST))
         return error_set(err, ST_UNSUPPORTED, "the last layer is divided by %g, expected %g to %g",
@@ -282,6 +287,32 @@ static enum status name_classes(const Onnx__ModelProto *proto, int32_t classes, 
     return st;
 }
 
+/* Where the file has none. */
+static enum status take_usual_thresholds(struct model_about *about, struct error *err)
+{
+    const size_t bytes = (size_t)about->classes * sizeof(*about->label_thresholds);
+    about->label_thresholds = malloc(bytes);
+    if (about->label_thresholds == NULL)
+        return error_memory(err, "thresholds", bytes);
+    for (int32_t k = 0; k < about->classes; k++)
+        about->label_thresholds[k] = (double)LABELS_THRESHOLD;
+    return ST_OK;
+}
+
+static enum status take_thresholds(const Onnx__ModelProto *proto, struct model_about *about,
+                                   struct error *err)
+{
+    const char *text = metadata_of(proto, "label_thresholds");
+    if (text == NULL)
+        return take_usual_thresholds(about, err);
+    cJSON *values = cJSON_Parse(text);
+    enum status st = model_take_label_thresholds(about, values, err);
+    if (st == ST_FORMAT)
+        error_prefix(err, "metadata");
+    cJSON_Delete(values);
+    return st;
+}
+
 static enum status read_graph(struct onnx_reading *reading, struct model *model, struct quantisation *codes,
                               struct error *err)
 {
@@ -331,6 +362,8 @@ enum status onnx_read(const unsigned char *bytes, size_t length, struct model *m
         tell_about(&reading, proto, model);
     if (st == ST_OK)
         st = name_classes(proto, model->graph.layers[model->graph.count - 1].shape.c, &model->about, err);
+    if (st == ST_OK && reading.labels)
+        st = take_thresholds(proto, &model->about, err);
     graph_free(&reading.graph);
     free(reading.values);
     free(reading.weights);

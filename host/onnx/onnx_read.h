@@ -2,8 +2,8 @@
  *
  * Read are classifiers of opset 7 and later with one image input [N, channels, height, width] of known size and one
  * output, made of Conv, BatchNormalization, Relu, MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Gemm,
- * Identity, Dropout, a closing Softmax, perhaps of a number times the last layer, and what GELU, SiLU, hard-swish and
- * gates are made of. In front may stand Cast, and Add, Sub, Mul and Div by constants, by which pixels are normalised
+ * Identity, Dropout, a closing Softmax or, of several labels, Sigmoid, perhaps of a number times the last layer, and what
+ * GELU, SiLU, hard-swish and gates are made of. In front may stand Cast, and Add, Sub, Mul and Div by constants, by which pixels are normalised
  * until an Identity or a layer reads them. An input of uint8 is pixels; one of float32 is taken as pixels / 255.
  * Weights are float32, or whole numbers behind DequantizeLinear, in the file. Layers may be coded in int8 by
  * QuantizeLinear and DequantizeLinear where the caller asks for codes. What can't be read is named by node, operator
@@ -16,8 +16,8 @@
 #include <stddef.h>
 
 /* What the bytes say: graph, weight table, values; of `about` mean and deviation as the network normalises images, the
- * temperature of the softmax, one view, and the classes' names from the metadata "class_names", or their numbers; no
- * id (-1), no hash. ST_FORMAT when they are no ONNX model or contradict themselves, ST_UNSUPPORTED when they have what
+ * temperature of the softmax or sigmoid, one view, and the classes' names from the metadata "class_names", or their
+ * numbers; with a sigmoid thresholds from "label_thresholds", or 0.5; no id (-1), no hash. ST_FORMAT when they are no ONNX model or contradict themselves, ST_UNSUPPORTED when they have what
  * is not above. `codes`: of a network in whole numbers, all of whose layers are coded as host/inference/quantise.h has
  * it; NULL: layers that are coded are not read. On any status model and codes are to be freed. */
 enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model,

@@ -18,7 +18,7 @@ enum onnx_value_kind {
     ONNX_VALUE_PIXELS,   /* the images, normalised so far by reading.factor and reading.summand */
     ONNX_VALUE_LAYER,    /* `factor` times what the layer yields */
     ONNX_VALUE_FLAT,     /* the same, flattened */
-    ONNX_VALUE_LOGISTIC, /* factor times the logistic function of the layer */
+    ONNX_VALUE_LOGISTIC, /* factor times the logistic function of `inner` times the layer */
     ONNX_VALUE_HARD,     /* the layer / 6 + 1 / 2, in [0, 1] */
     ONNX_VALUE_ERF,      /* the error function of the layer / sqrt 2 */
     ONNX_VALUE_NORMAL, /* that plus 1: factor times the share of the normal distribution below the layer, times 2 */
@@ -29,7 +29,7 @@ struct onnx_value {
     const char *name; /* NULL: the place in the table is free */
     enum onnx_value_kind kind;
     int32_t layer; /* index */
-    float factor;
+    float factor, inner;
     struct onnx_tensor tensor;
 };
 
@@ -54,7 +54,8 @@ struct onnx_reading {
     struct coding *codings; /* [GRAPH_MAX_LAYERS]: of layers, scale 0: none; NULL: codes are not asked for */
     const char *pixels;     /* the value of kind ONNX_VALUE_PIXELS of which that is true */
     bool begun;             /* a layer reads it, so that it stays */
-    float temperature;      /* what the last layer is divided by before the softmax */
+    float temperature;      /* what the last layer is divided by before the softmax or sigmoid */
+    bool labels;            /* the latter: images have any number of classes */
 };
 
 /* The value of that name; NULL: unknown. */

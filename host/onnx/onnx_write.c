@@ -1,6 +1,7 @@
 #include "host/onnx/onnx_write.h"
 
 #include "host/base/version.h"
+#include "host/model/model_metadata.h"
 #include "host/onnx/onnx_coded.h"
 
 #include <cjson/cJSON.h>
@@ -15,10 +16,10 @@ enum {
     OPSET = 13,
     NODES_OF_LAYER = 7, /* of one layer, at most */
     TENSORS_OF_LAYER = 6,
-    NODES_BESIDE = 6, /* normalisation, temperature and softmax */
+    NODES_BESIDE = 6, /* normalisation, temperature and softmax or sigmoid */
     CONSTANTS = 4,
     TENSORS_BESIDE = 3 + CONSTANTS,
-    METADATA = 9,
+    METADATA = 11,
     CHANNELS = 4
 };
 
@@ -320,6 +321,11 @@ static void write_about(struct writing *w, Onnx__ModelProto *model)
     if (!isnan(about->validation_accuracy))
         add_metadata(w, model, "validation_accuracy",
                      onnx_text(&w->parts, "%.17g", about->validation_accuracy));
+    if (about->label_thresholds == NULL)
+        return;
+    add_metadata(w, model, "labels", "several");
+    add_metadata(w, model, "label_thresholds",
+                 json_text(w, model_thresholds_json(about->label_thresholds, about->classes)));
 }
 
 static void write_thresholds(struct writing *w, Onnx__ModelProto *model,
@@ -371,9 +377,11 @@ static void write_graph(struct writing *w)
         logits = apply(
             w, "Div", "logits", logits,
             onnx_tensor(&w->parts, &w->graph, "temperature", 0, NULL, &w->model->about.plain_temperature));
-    Onnx__NodeProto *softmax = onnx_node(&w->parts, &w->graph, "Softmax", "probabilities");
-    onnx_input(softmax, logits);
-    onnx_int(&w->parts, softmax, "axis", 1);
+    const bool labels = w->model->about.label_thresholds != NULL;
+    Onnx__NodeProto *head = onnx_node(&w->parts, &w->graph, labels ? "Sigmoid" : "Softmax", "probabilities");
+    onnx_input(head, logits);
+    if (!labels)
+        onnx_int(&w->parts, head, "axis", 1);
     w->graph.output[w->graph.n_output++] =
         onnx_value(&w->parts, "probabilities", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 2, answers);
 }

@@ -279,6 +279,7 @@ static void print_settings(const struct prog_op *op, FILE *out)
         if (op->loss.focal > 0.0f)
             fprintf(out, "  focal %g", (double)op->loss.focal);
         fputs(op->loss.weighted ? "  weighted by class" : "", out);
+        fputs(op->loss.sets ? "  of sets" : "", out);
         break;
     case PROG_SETTINGS_REDUCE:
         fprintf(out, "  weights %d to %d", op->reduce.first, op->reduce.last);

@@ -19,6 +19,7 @@ struct device_dataset {
     int32_t *labels; /* count */
     float mean[4], deviation[4];
     float *class_weights; /* [classes]; NULL: none */
+    uint8_t *label_sets;  /* sets x classes; NULL: labels are classes */
 };
 
 struct device_weights {

@@ -44,6 +44,7 @@ static void ref_dataset_free(struct device *device, struct device_dataset *datas
     free(dataset->pixels);
     free(dataset->labels);
     free(dataset->class_weights);
+    free(dataset->label_sets);
     free(dataset);
 }
 
@@ -53,6 +54,7 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
     size_t labels = (size_t)view->count * sizeof(*view->labels);
     size_t weights = (size_t)view->classes * sizeof(*view->class_weights);
+    size_t sets = (size_t)view->label_set_count * (size_t)view->classes;
     struct device_dataset *made = calloc(1, sizeof(*made));
     if (!made)
         return error_memory(err, "dataset", sizeof(*made));
@@ -62,7 +64,10 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
     made->labels = malloc(labels);
     if (view->class_weights)
         made->class_weights = malloc(weights);
-    if (!made->pixels || !made->labels || (view->class_weights && !made->class_weights)) {
+    if (view->label_sets)
+        made->label_sets = malloc(sets);
+    if (!made->pixels || !made->labels || (view->class_weights && !made->class_weights) ||
+        (view->label_sets && !made->label_sets)) {
         ref_dataset_free(device, made);
         return error_memory(err, "dataset", pixels + labels);
     }
@@ -70,6 +75,8 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
     memcpy(made->labels, view->labels, labels);
     if (view->class_weights)
         memcpy(made->class_weights, view->class_weights, weights);
+    if (view->label_sets)
+        memcpy(made->label_sets, view->label_sets, sets);
     *dataset = made;
     return ST_OK;
 }

@@ -10,14 +10,40 @@
 /* Fewer images, or sizes further apart, are told. */
 enum { FEW_IMAGES = 10, IMBALANCE = 10, FEW_VALIDATION = 100, NAME_BYTES = 256 };
 
+/* With several labels: of the images the share whose labels are given exactly. */
+static double exact_match(const struct metrics *metrics)
+{
+    return metrics->samples > 0 ? (double)metrics->exact / (double)metrics->samples : 0.0;
+}
+
 /* ---- text ---- */
 
-void facts_print_scores(FILE *out, const struct history_test *test, const struct metrics *metrics,
-                        const struct rankings *rankings)
+/* Of several labels. */
+static void print_labels(FILE *out, const struct history_test *test, const struct metrics *metrics)
+{
+    const struct label_metrics *at_half = &metrics->labels_at_half;
+    double least = test->thresholds[0], most = test->thresholds[0];
+    for (int32_t k = 1; k < metrics->classes; k++) {
+        least = fmin(least, test->thresholds[k]);
+        most = fmax(most, test->thresholds[k]);
+    }
+    fprintf(out, "exact match: %.4f (%.4f at 0.5, which is the accuracy)\n", exact_match(metrics),
+            metrics->accuracy);
+    fprintf(out, "Hamming loss: %.4f (%.4f at 0.5)\n", metrics->labels.hamming, at_half->hamming);
+    fprintf(out, "F1: %.4f micro, %.4f macro (%.4f and %.4f at 0.5)\n", metrics->labels.micro_f1,
+            metrics->labels.macro_f1, at_half->micro_f1, at_half->macro_f1);
+    fprintf(out, "thresholds of labels: %.4f to %.4f, by %d validation images\n", least, most,
+            test->calibrated_by);
+}
+
+void facts_print_scores(FILE *out, const struct history *history, const struct history_test *test,
+                        const struct metrics *metrics, const struct rankings *rankings)
 {
     double low, high;
     scores_interval(metrics->correct, metrics->samples, &low, &high);
     fprintf(out, "accuracy interval: %.4f to %.4f (95 %%)\n", low, high);
+    if (history->several)
+        print_labels(out, test, metrics);
     if (!isnan(test->top5))
         fprintf(out, "top-5 accuracy: %.4f\n", test->top5);
     if (!isnan(test->temperature)) {
@@ -46,8 +72,9 @@ void facts_print_start_files(FILE *out, const struct history *history)
     }
 }
 
-void facts_print_warnings(FILE *out, const struct history *history)
+void facts_print_warnings(FILE *out, const struct history *history, const struct history_test *test)
 {
+    int32_t rough = 0;
     const struct history_data *data = &history->data;
     char least[NAME_BYTES], most[NAME_BYTES];
     if (data->few > 0)
@@ -63,6 +90,13 @@ void facts_print_warnings(FILE *out, const struct history *history)
     if (data->validation < FEW_VALIDATION)
         fprintf(out, "warning: %d validation images: what is chosen and calibrated by them is rough\n",
                 data->validation);
+    for (int32_t k = 0; history->several && k < history->classes; k++)
+        rough += test->threshold_images[k] < FEW_IMAGES;
+    if (rough > 0)
+        fprintf(
+            out,
+            "warning: %d of %d thresholds of labels were found by fewer than %d images that have the label\n",
+            rough, history->classes, FEW_IMAGES);
 }
 
 /* ---- JSON ---- */
@@ -81,17 +115,18 @@ static bool add_calibration(cJSON *json, const struct history_test *test)
            json_add_number(object, "error_before", test->calibration_error);
 }
 
-static bool add_confusion(cJSON *json, int32_t classes, const int64_t *counts)
+static bool add_counts(cJSON *json, const char *key, int32_t row_count, int32_t columns,
+                       const int64_t *counts)
 {
-    cJSON *rows = cJSON_AddArrayToObject(json, "confusion");
+    cJSON *rows = cJSON_AddArrayToObject(json, key);
     bool added = rows != NULL;
-    for (int32_t k = 0; added && k < classes; k++) {
+    for (int32_t k = 0; added && k < row_count; k++) {
         cJSON *row = cJSON_CreateArray();
         if (!cJSON_AddItemToArray(rows, row)) {
             cJSON_Delete(row);
             return false;
         }
-        for (int32_t other = 0; added && other < classes; other++) {
+        for (int32_t other = 0; added && other < columns; other++) {
             cJSON *count = cJSON_CreateNumber((double)*counts++);
             added = cJSON_AddItemToArray(row, count);
             if (!added)
@@ -101,6 +136,18 @@ static bool add_confusion(cJSON *json, int32_t classes, const int64_t *counts)
     return added;
 }
 
+static bool add_labels(cJSON *json, const struct history_test *test, const struct metrics *metrics)
+{
+    const struct label_metrics *at_half = &metrics->labels_at_half;
+    return json_add_number(json, "exact_match", exact_match(metrics)) &&
+           json_add_number(json, "hamming_loss", metrics->labels.hamming) &&
+           json_add_number(json, "hamming_loss_at_half", at_half->hamming) &&
+           json_add_number(json, "micro_f1_at_half", at_half->micro_f1) &&
+           json_add_number(json, "macro_f1_at_half", at_half->macro_f1) &&
+           add_counts(json, "label_counts", metrics->classes, LABELS_COUNTS, test->labels.counts) &&
+           add_counts(json, "label_counts_at_half", metrics->classes, LABELS_COUNTS, test->counts_at_half);
+}
+
 bool facts_add_scores(cJSON *json, const struct history *history, const struct history_test *test,
                       const struct metrics *metrics)
 {
@@ -108,7 +155,15 @@ bool facts_add_scores(cJSON *json, const struct history *history, const struct h
     scores_interval(metrics->correct, metrics->samples, &low, &high);
     return json_add_number(json, "accuracy_low", low) && json_add_number(json, "accuracy_high", high) &&
            json_add_number(json, "top5_accuracy", test->top5) && add_calibration(json, test) &&
-           add_confusion(json, history->classes, test->counts);
+           (history->several
+                ? add_labels(json, test, metrics)
+                : add_counts(json, "confusion", history->classes, history->classes, test->counts));
+}
+
+bool facts_add_threshold(cJSON *json, const struct history_test *test, int32_t class)
+{
+    return json_add_number(json, "threshold", test->thresholds[class]) &&
+           json_add_count(json, "threshold_images", test->threshold_images[class]);
 }
 
 bool facts_add_ranking(cJSON *json, const struct ranking *ranking)

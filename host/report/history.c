@@ -1,4 +1,4 @@
-#include "host/report/history.h"
+#include "host/report/history_internal.h"
 
 #include "host/base/array.h"
 #include "host/base/file.h"
@@ -50,14 +50,6 @@ static enum status model_of(struct history *history, int32_t id, struct history_
 
 /* ---- events ---- */
 
-/* *copy is the caller's to free; NULL of NULL. */
-static enum status copy_text(const char *text, char **copy, struct error *err)
-{
-    free(*copy);
-    *copy = text != NULL ? strdup(text) : NULL;
-    return text == NULL || *copy != NULL ? ST_OK : error_memory(err, "a text", strlen(text) + 1);
-}
-
 /* *count grows with each text that is copied. */
 static enum status copy_texts(const struct event_texts *texts, char ***copies, int32_t *count,
                               struct error *err)
@@ -67,7 +59,7 @@ static enum status copy_texts(const struct event_texts *texts, char ***copies, i
     if (*copies == NULL)
         return error_memory(err, "texts", (size_t)texts->count * sizeof(**copies));
     for (; st == ST_OK && *count < texts->count; ++*count)
-        st = copy_text(texts->items[*count], &(*copies)[*count], err);
+        st = history_copy_text(texts->items[*count], &(*copies)[*count], err);
     return st;
 }
 
@@ -94,7 +86,7 @@ static enum status read_about(struct history *history, const struct event_run *e
                  {event->precision, &history->precision}};
     enum status st = ST_OK;
     for (size_t i = 0; st == ST_OK && i < sizeof(texts) / sizeof(texts[0]); i++)
-        st = copy_text(texts[i].text, texts[i].copy, err);
+        st = history_copy_text(texts[i].text, texts[i].copy, err);
     return st;
 }
 
@@ -108,6 +100,8 @@ static enum status read_run(struct history *history, const struct event_run *eve
     enum status st = copy_texts(names, &history->class_names, &history->classes, err);
     if (st == ST_OK)
         st = copy_texts(&event->devices, &history->devices, &history->device_count, err);
+    history->several =
+        event->dataset.labels != NULL && strcmp(event->dataset.labels, EVENT_LABELS_SEVERAL) == 0;
     history->skipped = event->dataset.skipped;
     history->seed = event->seed;
     history->model_clock = event->job != NULL && strstr(event->job, "clock = \"model\"") != NULL;
@@ -124,8 +118,8 @@ static enum status read_start_file(struct history *history, const struct event_s
     history->start_files = larger;
     struct history_start_file *file = &larger[history->start_file_count++];
     *file = (struct history_start_file){.keeps_head = event->keeps_head};
-    enum status st = copy_text(event->file, &file->path, err);
-    return st == ST_OK ? copy_text(event->hash, &file->hash, err) : st;
+    enum status st = history_copy_text(event->file, &file->path, err);
+    return st == ST_OK ? history_copy_text(event->hash, &file->hash, err) : st;
 }
 
 static enum status read_stage(struct history *history, const struct event_stage *event, struct error *err)
@@ -278,80 +272,7 @@ static enum status read_plan(struct history *history, const struct event_plan *e
     return ST_OK;
 }
 
-/* ---- tests ---- */
-
-static enum status read_test(struct history *history, const struct event_test *event, struct error *err)
-{
-    const size_t bytes = (size_t)history->classes * (size_t)history->classes * sizeof(int64_t);
-    if (history->classes == 0)
-        return error_set(err, ST_FORMAT, "a test event before the run event");
-    if (event->confusion.rows != history->classes)
-        return error_set(err, ST_FORMAT, "\"confusion\" has %d rows, expected %d", (int)event->confusion.rows,
-                         (int)history->classes);
-    struct history_test *tests = array_with_room(history->tests, history->test_count, &history->test_capacity,
-                                                 sizeof(*tests), WHAT, err);
-    if (tests == NULL)
-        return err->status;
-    history->tests = tests;
-    struct history_test *test = &tests[history->test_count++];
-    *test = (struct history_test){.stage = event->stage,
-                                  .id = event->id,
-                                  .accuracy = event->accuracy,
-                                  .loss = event->loss,
-                                  .views = event->views,
-                                  .plain_accuracy = event->plain_accuracy,
-                                  .budget_seconds = event->budget_seconds,
-                                  .elapsed_seconds = event->elapsed_seconds,
-                                  .models = event->models,
-                                  .max_parameters = event->max_parameters,
-                                  .max_flops = event->max_flops,
-                                  .max_latency_ms = event->max_latency_ms,
-                                  .latency_ms = event->latency_ms,
-                                  .latency_device =
-                                      strdup(event->latency_device == NULL ? "" : event->latency_device),
-                                  .failed = history->failed,
-                                  .smaller = history->smaller,
-                                  .awaits_baseline = event->right != NULL,
-                                  .baseline = {.id = -1},
-                                  .branches = history_branches_of(history),
-                                  .informed = history->informed,
-                                  .temperature = event->temperature,
-                                  .plain_temperature = event->plain_temperature,
-                                  .calibrated_loss = event->calibrated_loss,
-                                  .calibration_error = event->calibration_error,
-                                  .calibrated_error = event->calibrated_error,
-                                  .top5 = event->top5,
-                                  .calibrated_by = event->calibrated_by,
-                                  .amounts = history->amounts,
-                                  .budget = strdup(history->budget == NULL ? "" : history->budget),
-                                  .counts = malloc(bytes)};
-    if (test->counts == NULL || test->budget == NULL || test->latency_device == NULL)
-        return error_memory(err, "confusion counts", bytes);
-    memcpy(test->counts, event->confusion.values, bytes);
-    enum status st = copy_text(event->published, &test->published, err);
-    if (st == ST_OK)
-        st = copy_text(event->predictions, &test->predictions, err);
-    if (st == ST_OK)
-        st = copy_text(event->date, &test->date, err);
-    return st == ST_OK ? copy_text(event->host, &test->host, err) : st;
-}
-
-/* Of the last test. */
-static enum status read_baseline(struct history *history, const struct event_baseline *event,
-                                 struct error *err)
-{
-    struct history_test *test = history->test_count > 0 ? &history->tests[history->test_count - 1] : NULL;
-    if (test == NULL || test->stage != event->stage)
-        return error_set(err, ST_FORMAT, "no test of stage %d before it", (int)event->stage);
-    test->awaits_baseline = false;
-    test->baseline = (struct history_baseline){.id = event->id,
-                                               .accuracy = event->accuracy,
-                                               .plain_accuracy = event->plain_accuracy,
-                                               .views = event->views,
-                                               .better = event->better,
-                                               .worse = event->worse};
-    return ST_OK;
-}
+/* ---- all events ---- */
 
 static enum status read_event(struct history *history, const struct event *event, struct error *err)
 {
@@ -373,9 +294,9 @@ static enum status read_event(struct history *history, const struct event *event
     case EVENT_FAILED:
         return read_failed(history, &event->failed, err);
     case EVENT_TEST:
-        return read_test(history, &event->test, err);
+        return history_read_test(history, &event->test, err);
     case EVENT_BASELINE:
-        return read_baseline(history, &event->baseline, err);
+        return history_read_baseline(history, &event->baseline, err);
     case EVENT_MORPH:
         return read_morph(history, &event->morph, err);
     case EVENT_CONTINUED:
@@ -458,15 +379,8 @@ void history_free(struct history *history)
         free(history->models[i].hash);
         free(history->models[i].made_by);
     }
-    for (int32_t i = 0; i < history->test_count; i++) {
-        free(history->tests[i].counts);
-        free(history->tests[i].budget);
-        free(history->tests[i].published);
-        free(history->tests[i].predictions);
-        free(history->tests[i].date);
-        free(history->tests[i].host);
-        free(history->tests[i].latency_device);
-    }
+    for (int32_t i = 0; i < history->test_count; i++)
+        history_free_test(&history->tests[i]);
     for (int32_t i = 0; i < history->start_file_count; i++) {
         free(history->start_files[i].path);
         free(history->start_files[i].hash);

@@ -7,6 +7,7 @@
 #include "host/base/error.h"
 #include "host/journal/events.h"
 #include "host/net/graph.h"
+#include "host/report/metrics.h"
 #include "spec/job.h"
 
 #include <stdbool.h>
@@ -97,7 +98,13 @@ struct history_test { /* one stage's evaluation on the test set */
     double max_flops, max_latency_ms;       /* NAN: none */
     double latency_ms;                      /* of the model, measured; NAN: unknown */
     char *latency_device;                   /* where; "" when unknown */
-    int64_t *counts;                        /* [true class * classes + predicted class] */
+    int64_t images;                         /* that were tested */
+    /* [true class * classes + predicted class]; NULL where images have several labels, of which these tell: */
+    int64_t *counts;
+    struct label_results labels; /* at the model's thresholds; else all zeros */
+    int64_t *counts_at_half;     /* [classes * LABELS_COUNTS], of answers that are given from 0.5 on */
+    double *thresholds;          /* [classes] */
+    int32_t *threshold_images;   /* [classes]: unseen validation images that have the label */
     /* of calibration (events.def); numbers that older journals lack are NAN or -1, texts NULL */
     double temperature, plain_temperature, calibrated_loss, calibration_error, calibrated_error, top5;
     int32_t calibrated_by;
@@ -113,6 +120,7 @@ struct history_test { /* one stage's evaluation on the test set */
 struct history {
     char *path; /* of the journal */
     int32_t classes;
+    bool several;    /* images have any number of labels */
     int32_t skipped; /* files that could not be read and were left out */
     struct history_data data;
     char *version, *precision; /* of the run event; NULL: unknown */

@@ -27,6 +27,24 @@ void data_confusion(FILE *out, const struct history *history, const struct histo
     }
 }
 
+void data_labels(FILE *out, const struct plots_stage *stage)
+{
+    fprintf(out, "class,threshold,true_negatives,false_positives,false_negatives,true_positives,precision,"
+                 "recall,f1\n");
+    for (int32_t k = 0; k < stage->metrics->classes; k++) {
+        const struct class_metrics *m = &stage->metrics->of_class[k];
+        csv_write(out, stage->history->class_names[k]);
+        print_number(out, stage->test->thresholds[k]);
+        for (int i = 0; i < LABELS_COUNTS; i++)
+            fprintf(out, ",%lld",
+                    (long long)stage->test->labels.counts[(size_t)k * LABELS_COUNTS + (size_t)i]);
+        print_number(out, m->precision);
+        print_number(out, m->recall);
+        print_number(out, m->f1);
+        fputc('\n', out);
+    }
+}
+
 void data_learning(FILE *out, const struct history *history)
 {
     fprintf(out, "model,parent,made_by,final,epoch,time,loss,accuracy,validation_loss,validation_accuracy\n");

@@ -91,11 +91,15 @@ static enum status draw_precision(struct picture *picture, const struct plots_st
 enum status plots_write_stage(struct plot_request *request, const struct plots_stage *stage, int64_t number,
                               struct error *err)
 {
-    static const struct plot always[] = {{"confusion", draw_counts, print_confusion},
+    static const struct plot of_one[] = {{"confusion", draw_counts, print_confusion},
                                          {"shares", draw_shares, NULL}};
+    static const struct plot of_several[] = {{"labels", plot_labels, data_labels}};
     static const struct plot predicted[] = {{"reliability", draw_reliability, print_reliability},
                                             {"precision", draw_precision, NULL}};
-    enum status st = write_plots(request, always, sizeof(always) / sizeof(*always), stage, number, err);
+    enum status st =
+        stage->history->several
+            ? write_plots(request, of_several, sizeof(of_several) / sizeof(*of_several), stage, number, err)
+            : write_plots(request, of_one, sizeof(of_one) / sizeof(*of_one), stage, number, err);
     if (st == ST_OK && stage->predictions != NULL)
         st = write_plots(request, predicted, sizeof(predicted) / sizeof(*predicted), stage, number, err);
     return st;

@@ -69,7 +69,7 @@ static void draw_class(struct canvas *canvas, const struct axes *axes, const str
     for (int32_t i = 0; i < images; i++)
         ranked[i] = (struct ranked){
             predictions->probabilities[(size_t)i * (size_t)predictions->classes + (size_t) class],
-            predictions->rows[i].truth == class};
+            labels_have(predictions->label_sets, predictions->classes, predictions->rows[i].truth, class)};
     ranked_sort(ranked, images);
     draw_curve(canvas, axes, ranked, images);
 }

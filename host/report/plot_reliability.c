@@ -1,5 +1,5 @@
-/* Whether probabilities are as sure as they may be: of the images whose answer has a probability, how many are right.
- * */
+/* Whether probabilities are as sure as they may be: of the images whose answer has a probability, how many are right;
+ * where images have several labels, of the images and classes with a probability, how many belong together. */
 #include "host/report/axes.h"
 #include "host/report/plots.h"
 #include "host/report/scores.h"
@@ -9,18 +9,23 @@
 
 enum { WIDTH = 900, HEIGHT = 1060, LEFT = 110, RIGHT = 40 };
 
-/* Of the test images. How many there are. */
+/* Of the test images. How many answers there are: one of each, or one for each class. */
 static int64_t fill(const struct predictions *predictions, struct scores_bin bins[SCORES_BINS])
 {
-    const int32_t images = predictions_tests(predictions);
+    const int32_t images = predictions_tests(predictions), classes = predictions->classes;
+    const bool several = predictions->label_sets != NULL;
     for (int i = 0; i < SCORES_BINS; i++)
         bins[i] = (struct scores_bin){0};
     for (int32_t i = 0; i < images; i++) {
         const struct predicted_image *row = &predictions->rows[i];
-        const size_t answer = (size_t)i * (size_t)predictions->classes + (size_t)row->predicted;
-        scores_count(bins, (double)predictions->probabilities[answer], row->predicted == row->truth);
+        const float *answer = predictions->probabilities + (size_t)i * (size_t)classes;
+        if (!several)
+            scores_count(bins, (double)answer[row->predicted], row->predicted == row->truth);
+        for (int32_t k = 0; several && k < classes; k++)
+            scores_count(bins, (double)answer[k],
+                         labels_have(predictions->label_sets, classes, row->truth, k));
     }
-    return images;
+    return several ? (int64_t)images * classes : images;
 }
 
 static double share_of(double part, double all)
@@ -80,8 +85,9 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
 {
     struct canvas canvas;
     struct scores_bin bins[SCORES_BINS];
-    char title[96];
+    char title[512];
     double most = 0;
+    const bool several = predictions->label_sets != NULL;
     const int64_t images = fill(predictions, bins);
     enum status st = canvas_open(&canvas, picture, WIDTH, HEIGHT, err);
     if (st != ST_OK)
@@ -94,17 +100,21 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
                                   .height = WIDTH - LEFT - RIGHT,
                                   .x_high = 1,
                                   .y_high = 1,
-                                  .y_label = "accuracy of these images"};
+                                  .y_label = several ? "part of them that has the label"
+                                                     : "accuracy of these images"};
     struct axes shares = accuracy;
     shares.top = 875;
     shares.height = 110;
-    shares.x_label = "probability of the answer";
-    shares.y_label = "images";
+    shares.x_label = several ? "probability of a label" : "probability of the answer";
+    shares.y_label = several ? "answers" : "images";
     shares.y_high = most > 0 ? most : 1;
     axes_round_range(&shares.y_low, &shares.y_high);
-    snprintf(title, sizeof(title), "Reliability: calibration error %.4f on %lld test images",
-             images > 0 ? scores_calibration_error(bins) : 0, (long long)images);
-    const struct legend_entry legend[] = {{COLOUR_BLUE, 2, MARK_DISC, "accuracy, and its interval of 95 %"},
+    snprintf(title, sizeof(title), "Reliability: calibration error %.4f on %lld %s",
+             images > 0 ? scores_calibration_error(bins) : 0, (long long)images,
+             several ? "answers, one for each test image and class" : "test images");
+    const struct legend_entry legend[] = {{COLOUR_BLUE, 2, MARK_DISC,
+                                           several ? "part that has the label, and its interval of 95 %"
+                                                   : "accuracy, and its interval of 95 %"},
                                           {COLOUR_RED, 2, MARK_NONE, "as sure as it may be"}};
     canvas_title(&canvas, title);
     canvas_legend(&canvas, LEFT, 74, legend, 2);

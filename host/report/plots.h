@@ -9,6 +9,8 @@
 #include "host/report/report.h"
 #include "host/report/scores.h"
 
+struct plots_stage; /* below */
+
 /* Of more classes a confusion matrix has no numbers. */
 enum { PLOT_NUMBERED_CLASSES = 30 };
 
@@ -18,6 +20,10 @@ enum status plot_confusion(struct picture *picture, const struct history *histor
                            const struct history_test *test, const struct metrics *metrics, bool shares,
                            struct error *err);
 
+/* In its place where images have several labels: a bar for each class of what was rightly given, missed and falsely
+ * given. Of more than 40 classes the worst, beside the F1 of all. */
+enum status plot_labels(struct picture *picture, const struct plots_stage *stage, struct error *err);
+
 /* Loss and accuracy of every model against its own epochs. The best model (history_best) and those that it comes from
  * stand out. */
 enum status plot_learning(struct picture *picture, const struct history *history, struct error *err);
@@ -25,8 +31,8 @@ enum status plot_learning(struct picture *picture, const struct history *history
 /* Validation accuracy of every finished model against time, the best so far, the tests and the budgets' ends. */
 enum status plot_progress(struct picture *picture, const struct history *history, struct error *err);
 
-/* Of the test images in `predictions`: accuracy against the probability of the answer; precision against recall, of up
- * to twelve classes, the worst if there are more. */
+/* Of the test images in `predictions`: accuracy against the probability of the answer, of several labels the share that
+ * has one against its probability; precision against recall, of up to twelve classes, the worst if there are more. */
 enum status plot_reliability(struct picture *picture, const struct predictions *predictions,
                              struct error *err);
 enum status plot_precision(struct picture *picture, const struct predictions *predictions,
@@ -43,6 +49,7 @@ enum status plot_network(struct picture *picture, const struct graph *graph, con
 /* What these plots show, as comma-separated values. Write errors stick in the stream. */
 void data_confusion(FILE *out, const struct history *history, const struct history_test *test,
                     const struct metrics *metrics);
+void data_labels(FILE *out, const struct plots_stage *stage);
 void data_reliability(FILE *out, const struct predictions *predictions);
 void data_learning(FILE *out, const struct history *history);
 void data_progress(FILE *out, const struct history *history);

@@ -15,26 +15,35 @@
  * p_NAME     the probability of each class, in the order of the network's outputs, calibrated
  *            (host/device/temperature.h)
  *
+ * Where images have several labels `labels` stands in the place of `class`: the image's labels and, as `predicted`,
+ * those that are given, which reach the model's thresholds; names with "|" between them, empty without any:
+ *
+ *     image,hash,split,trained,views,labels,predicted,p_cat,p_dog
+ *     photos/both.jpg,xxh3:0123456789abcdef,test,0,6,cat|dog,dog,0.25,0.75
+ *
  * Comma-separated values by RFC 4180 (host/base/csv.h); probabilities have as many digits as give a float back. */
 #ifndef NASRUN_REPORT_PREDICTIONS_H
 #define NASRUN_REPORT_PREDICTIONS_H
 
 #include "host/base/file.h"
-
-#include <stdbool.h>
-#include <stdint.h>
+#include "host/device/labels.h"
 
 struct predicted_image {
     const char *image;
     uint64_t hash;
     bool validation, trained; /* neither: a test image */
     int32_t views;
-    int32_t truth, predicted; /* classes */
+    /* Classes or, where images have several labels, numbers of sets of them: labels_have(predictions->label_sets,
+     * predictions->classes, truth, class). Equal ones are the same. */
+    int32_t truth, predicted;
 };
 
 struct predictions {
     int32_t classes, count;
     char **class_names; /* [classes] */
+    /* [label_set_count * classes], as labels.h has them, no two equal; NULL: each image is of one class */
+    uint8_t *label_sets;
+    int32_t label_set_count;
     struct predicted_image *rows;
     float *probabilities;        /* [count, classes] */
     char *text;                  /* what a read one's texts lie in; NULL otherwise */
@@ -44,6 +53,13 @@ struct predictions {
 /* "FOLDER/predictions.csv", or "FOLDER/predictions-<stage>.csv" for a stage from 0 on; malloc'd, NULL when out of
  * memory. */
 char *predictions_path(const char *folder, int64_t stage);
+
+/* What stands between two labels in a field. */
+#define PREDICTIONS_BETWEEN '|'
+
+/* The names of a class, or of a set of them, as the columns `class`, `labels` and `predicted` have them; malloc'd, NULL
+ * when out of memory. */
+char *predictions_label_text(const struct predictions *predictions, int32_t label);
 
 /* Writes the file atomically and sets predictions->hash. */
 enum status predictions_write(const char *path, struct predictions *predictions, struct error *err);
@@ -65,7 +81,7 @@ struct comparison {
     int64_t better, worse;
     double difference, low, high, p;
 };
-/* Images are paired by their hash and true class. ST_RANGE when the two have not the same test images, or none. */
+/* Images are paired by their hash and true class, or labels. ST_RANGE when the two have not the same test images, or none. */
 enum status predictions_compare(const struct predictions *first, const struct predictions *second,
                                 struct comparison *comparison, struct error *err);
 

@@ -5,6 +5,7 @@
 #include "host/report/predictions.h"
 #include "host/report/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,25 +49,37 @@ static enum status rank_stage(struct stage *stage, struct error *err)
 {
     const struct predictions *predictions = &stage->predictions;
     const int32_t count = predictions_tests(predictions);
-    if (predictions->classes != stage->history->classes)
+    if (predictions->classes != stage->history->classes ||
+        (predictions->label_sets != NULL) != stage->history->several)
         return ST_OK;
     int32_t *labels = malloc(((size_t)count + 1) * sizeof(*labels));
     if (labels == NULL)
         return error_memory(err, "labels", (size_t)count * sizeof(*labels));
     for (int32_t i = 0; i < count; i++)
         labels[i] = predictions->rows[i].truth;
-    enum status st =
-        rankings_make(&stage->rankings, predictions->probabilities, count, predictions->classes, labels, err);
+    const struct answered answered = {predictions->probabilities, count, predictions->classes, labels,
+                                      predictions->label_sets};
+    enum status st = rankings_make(&stage->rankings, &answered, err);
     stage->ranked = st == ST_OK;
     free(labels);
     return st;
+}
+
+static enum status measure(struct stage *stage, struct error *err)
+{
+    const struct history_test *test = stage->test;
+    const int32_t classes = stage->history->classes;
+    return stage->history->several
+               ? metrics_from_labels(&stage->metrics, classes, &test->labels, test->counts_at_half,
+                                     llround(test->accuracy * (double)test->images), err)
+               : metrics_from_confusion(&stage->metrics, classes, test->counts, err);
 }
 
 static enum status open_stage(struct stage *stage, const char *run_folder, const struct history *history,
                               const struct history_test *test, struct error *err)
 {
     *stage = (struct stage){.history = history, .test = test};
-    enum status st = metrics_from_confusion(&stage->metrics, history->classes, test->counts, err);
+    enum status st = measure(stage, err);
     if (st == ST_OK)
         st = read_predictions(run_folder, test, &stage->predictions, err);
     if (st == ST_OK)

@@ -4,6 +4,7 @@
  *     report-<stage>.txt, .json          every stage, when there are several
  *     plots/confusion.png                the last stage that was tested; plots/confusion-<stage>.png as above
  *     plots/shares.png                   the same in per cent, up to 30 classes; likewise
+ *     plots/labels.png                   in the place of both, where images have several labels; likewise
  *     plots/reliability.png, plots/precision.png    by predictions.csv, when it is there; likewise
  *     plots/learning.png, plots/progress.png, plots/family.png, plots/network.png
  *
@@ -52,7 +53,7 @@ enum status report_print_several(char *const *run_folders, int32_t count, FILE *
 enum status report_plot_several(char *const *run_folders, int32_t count, struct plot_request *request,
                                 struct error *err);
 
-/* The plots alone. Without a tested stage no confusion matrix. */
+/* The plots alone. Without a tested stage there is none of its test. */
 enum status report_write_plots(const char *run_folder, struct plot_request *request, struct error *err);
 
 #endif

@@ -55,11 +55,7 @@ static uint64_t names_hash(const struct history *history)
 /* Of the last test; 0: none was made. */
 static int64_t test_images(const struct history *history)
 {
-    const size_t cells = (size_t)history->classes * (size_t)history->classes;
-    int64_t sum = 0;
-    for (size_t i = 0; history->test_count > 0 && i < cells; i++)
-        sum += history->tests[history->test_count - 1].counts[i];
-    return sum;
+    return history->test_count > 0 ? history->tests[history->test_count - 1].images : 0;
 }
 
 /* All that makes a job, a key to a line; malloc'd, NULL when out of memory. */

@@ -2,7 +2,6 @@
 
 #include "host/report/verdict.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -46,23 +45,39 @@ static int32_t place_of(const float *answer, int32_t classes, int32_t label)
     return place;
 }
 
-struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels)
+/* Of an image with several labels: a place in the bins for each class. */
+static void count_labels(const struct answered *answered, int32_t row, struct scores_bin bins[SCORES_BINS])
+{
+    const int32_t classes = answered->classes;
+    const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
+    for (int32_t k = 0; k < classes; k++)
+        scores_count(bins, (double)answer[k],
+                     labels_have(answered->label_sets, classes, answered->labels[row], k));
+}
+
+struct scores scores_of(const struct answered *answered)
 {
     struct scores_bin bins[SCORES_BINS] = {{0}};
+    const int32_t rows = answered->rows, classes = answered->classes;
+    const bool several = answered->label_sets != NULL;
     double loss = 0.0;
     int32_t top = 0;
     if (rows == 0)
         return (struct scores){NAN, NAN, NAN};
     for (int32_t row = 0; row < rows; row++) {
-        const float *answer = probabilities + (size_t)row * (size_t)classes;
-        const int32_t label = labels[row], best = scores_class(answer, classes);
-        loss -= log(fmax((double)answer[label], (double)FLT_MIN));
+        const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
+        const int32_t label = answered->labels[row], best = scores_class(answer, classes);
+        loss += labels_loss(answered->label_sets, classes, label, answer);
+        if (several) {
+            count_labels(answered, row, bins);
+            continue;
+        }
         scores_count(bins, (double)answer[best], best == label);
         top += place_of(answer, classes, label) < SCORES_TOP;
     }
     return (struct scores){.loss = loss / rows,
                            .calibration_error = scores_calibration_error(bins),
-                           .top = classes > SCORES_TOP ? (double)top / rows : NAN};
+                           .top = classes > SCORES_TOP && !several ? (double)top / rows : NAN};
 }
 
 /* ---- of each class ---- */
@@ -110,9 +125,9 @@ static void divide(struct ranking *sum, double by)
     sum->average_precision = by > 0.0 ? sum->average_precision / by : NAN;
 }
 
-enum status rankings_make(struct rankings *rankings, const float *probabilities, int32_t rows,
-                          int32_t classes, const int32_t *labels, struct error *err)
+enum status rankings_make(struct rankings *rankings, const struct answered *answered, struct error *err)
 {
+    const int32_t rows = answered->rows, classes = answered->classes;
     struct ranked *images = malloc(((size_t)rows + 1) * sizeof(*images));
     double known = 0.0, weights = 0.0;
     *rankings = (struct rankings){.of_class = calloc((size_t)classes, sizeof(*rankings->of_class))};
@@ -126,7 +141,8 @@ enum status rankings_make(struct rankings *rankings, const float *probabilities,
         int32_t all = 0;
         for (int32_t row = 0; row < rows; row++) {
             images[row] =
-                (struct ranked){probabilities[(size_t)row * (size_t)classes + (size_t)k], labels[row] == k};
+                (struct ranked){answered->probabilities[(size_t)row * (size_t)classes + (size_t)k],
+                                labels_have(answered->label_sets, classes, answered->labels[row], k)};
             all += images[row].is_one;
         }
         if (all == 0 || all == rows) {

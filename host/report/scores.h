@@ -1,14 +1,23 @@
 /* How good probabilities are: their losses, whether they are as sure as they may be, and how well they put images in
- * order. All by scikit-learn's definitions where it has one; probabilities[rows * classes], labels[rows]. */
+ * order. All by scikit-learn's definitions where it has one. */
 #ifndef NASRUN_REPORT_SCORES_H
 #define NASRUN_REPORT_SCORES_H
 
 #include "host/base/error.h"
+#include "host/device/labels.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum { SCORES_BINS = 15, SCORES_TOP = 5 };
+
+/* What a model answers to images, and what they show. */
+struct answered {
+    const float *probabilities; /* [rows * classes] */
+    int32_t rows, classes;
+    const int32_t *labels;     /* [rows] */
+    const uint8_t *label_sets; /* labels.h; NULL: each image is of one class */
+};
 
 /* Images by the probability of their answer, in SCORES_BINS bins of equal width. */
 struct scores_bin {
@@ -22,13 +31,16 @@ void scores_count(struct scores_bin bins[SCORES_BINS], double probability, bool 
 double scores_calibration_error(const struct scores_bin bins[SCORES_BINS]);
 
 struct scores {
-    double loss;              /* mean of -log(probability of the true class) */
-    double calibration_error; /* as above */
-    /* Share of images whose class is among the SCORES_TOP most probable; NAN with no more classes. */
+    /* Mean of -log(probability of the true class); with sets, mean over the images of the classes' sum of
+     * -log(probability of what is true of the class). */
+    double loss;
+    /* As above, of the answers; with sets, of each class for each image, right where the image has it. */
+    double calibration_error;
+    /* Share of images whose class is among the SCORES_TOP most probable; NAN with no more classes, and with sets. */
     double top;
 };
 /* Without rows all are NAN. */
-struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels);
+struct scores scores_of(const struct answered *answered);
 
 /* The class that an image is taken for by answer[classes]: the most probable, of equals the first. */
 int32_t scores_class(const float *answer, int32_t classes);
@@ -52,8 +64,7 @@ struct rankings {
         weighted; /* means over the others, these weighted by their images; NAN without any */
 };
 /* ST_MEMORY only. */
-enum status rankings_make(struct rankings *rankings, const float *probabilities, int32_t rows,
-                          int32_t classes, const int32_t *labels, struct error *err);
+enum status rankings_make(struct rankings *rankings, const struct answered *answered, struct error *err);
 void rankings_free(struct rankings *rankings); /* a zeroed one is allowed */
 
 /* Wilson's interval of 95 % for `right` of `all`; 0 to 1 without any. */

@@ -10,9 +10,9 @@ enum { SHEET_IMAGES = 8 }; /* in a row, at most */
 struct sheet_image {
     const uint8_t *pixels, *nearest; /* [channels, height, width]; nearest NULL: it was not looked for */
     const char *name;
-    double probability; /* of the sheet's class */
-    const char *other;  /* a class: what it is, or what a missed one was taken for */
-    const char *nearest_class;
+    double probability;        /* of the sheet's class */
+    const char *other;         /* what it is, or what a missed one was taken for: a class, or labels */
+    const char *nearest_class; /* or labels */
 };
 
 struct sheet {

@@ -48,10 +48,16 @@ static void print_table(FILE *out, const struct history *history, const struct m
     for (int32_t k = 0; k < metrics->classes; k++)
         print_row(out, history->class_names[k], width, &metrics->of_class[k]);
     fputc('\n', out);
-    print_name(out, "accuracy", width);
-    fprintf(out, " %9s %9s %9.4f %9lld\n", "", "", metrics->accuracy, (long long)metrics->samples);
+    if (history->several) {
+        print_row(out, "micro avg", width, &metrics->micro);
+    } else {
+        print_name(out, "accuracy", width);
+        fprintf(out, " %9s %9s %9.4f %9lld\n", "", "", metrics->accuracy, (long long)metrics->samples);
+    }
     print_row(out, "macro avg", width, &metrics->macro);
     print_row(out, "weighted avg", width, &metrics->weighted);
+    if (history->several)
+        print_row(out, "samples avg", width, &metrics->by_image);
 }
 
 /* Those that are not the job's, which may be none. */
@@ -152,7 +158,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (test->views > 1)
         fprintf(out, " (%.4f without views)", test->plain_accuracy);
     fprintf(out, "\n\n");
-    facts_print_scores(out, test, metrics, rankings);
+    facts_print_scores(out, history, test, metrics, rankings);
     fprintf(out, "stage: %lld\n", (long long)test->stage);
     if (test->budget[0] != '\0')
         fprintf(out, "budget: %s\n", test->budget);
@@ -175,7 +181,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
         print_hyperparameters(out, &winner->hyperparameters);
     if (history->skipped > 0)
         fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
-    facts_print_warnings(out, history);
+    facts_print_warnings(out, history, test);
     print_verdict(out, test, metrics);
 }
 
@@ -229,8 +235,16 @@ static bool add_average(cJSON *json, const char *key, const struct class_metrics
     return average != NULL && add_metrics(average, m) && facts_add_ranking(average, ranking);
 }
 
-static bool add_classes(cJSON *json, const struct history *history, const struct metrics *metrics,
-                        const struct rankings *rankings)
+static bool add_label_averages(cJSON *json, const struct metrics *metrics)
+{
+    cJSON *micro = cJSON_AddObjectToObject(json, "micro_average"),
+          *by_image = cJSON_AddObjectToObject(json, "samples_average");
+    return micro != NULL && by_image != NULL && add_metrics(micro, &metrics->micro) &&
+           add_metrics(by_image, &metrics->by_image);
+}
+
+static bool add_classes(cJSON *json, const struct history *history, const struct history_test *test,
+                        const struct metrics *metrics, const struct rankings *rankings)
 {
     cJSON *classes = cJSON_AddArrayToObject(json, "classes");
     if (classes == NULL)
@@ -243,7 +257,8 @@ static bool add_classes(cJSON *json, const struct history *history, const struct
         }
         if (cJSON_AddStringToObject(row, "name", history->class_names[k]) == NULL ||
             !add_metrics(row, &metrics->of_class[k]) ||
-            !facts_add_ranking(row, rankings != NULL ? &rankings->of_class[k] : NULL))
+            !facts_add_ranking(row, rankings != NULL ? &rankings->of_class[k] : NULL) ||
+            (history->several && !facts_add_threshold(row, test, k)))
             return false;
     }
     return true;
@@ -281,10 +296,11 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !json_add_count(json, "layers", winner != NULL ? winner->layers : -1) ||
         !json_add_number(json, "skipped_files", history->skipped) ||
         !facts_add_hyperparameters(json, history, winner) || !add_baseline(json, test, metrics) ||
-        !add_branches(json, &test->branches) || !add_classes(json, history, metrics, rankings) ||
+        !add_branches(json, &test->branches) || !add_classes(json, history, test, metrics, rankings) ||
         !add_average(json, "macro_average", &metrics->macro, rankings != NULL ? &rankings->macro : NULL) ||
         !add_average(json, "weighted_average", &metrics->weighted,
                      rankings != NULL ? &rankings->weighted : NULL) ||
+        (history->several && !add_label_averages(json, metrics)) ||
         !facts_add_scores(json, history, test, metrics) || !facts_add_run(json, history, test)) {
         cJSON_Delete(json);
         return NULL;

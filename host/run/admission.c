@@ -10,7 +10,7 @@
 /* ---- memory ---- */
 
 /* What the devices have for a training: `most` by their size, shared with those that train beside it, and `now`, the
- * fullest's, which is never more. */
+ * fullest's, which is never more. Of the host's memory a test's answers take their part. */
 struct room {
     size_t most, now;
 };
@@ -20,7 +20,13 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static struct room room_on(const struct run *run, const struct candidate *candidate, struct team team)
+static size_t without(size_t bytes, size_t taken)
+{
+    return bytes > taken ? bytes - taken : 0;
+}
+
+static struct room room_on(const struct run *run, const struct candidate *candidate, struct team team,
+                           size_t answers)
 {
     const size_t beside = candidate->final || run->sharing.workers < 1 ? 1 : (size_t)run->sharing.workers;
     struct room room = {SIZE_MAX, SIZE_MAX};
@@ -29,9 +35,9 @@ static struct room room_on(const struct run *run, const struct candidate *candid
         run->ops->info(run->devices.items[k].device, &info);
         /* A limit that can't be read again is still there. */
         const size_t total = smaller(info.memory_total, run->device_info.memory_total);
-        const size_t reserve = total / ADMISSION_RESERVE;
-        room.most = smaller(room.most, (total - reserve) / beside);
-        room.now = smaller(room.now, info.memory_free > reserve ? info.memory_free - reserve : 0);
+        const size_t taken = total / ADMISSION_RESERVE + (run->memory.device_is_host ? answers : 0);
+        room.most = smaller(room.most, without(total, taken) / beside);
+        room.now = smaller(room.now, without(info.memory_free, taken));
     }
     room.now = smaller(room.now, room.most);
     return room;
@@ -125,7 +131,7 @@ enum status admission_open(struct run *run, struct candidate *candidate, struct 
         st = *trainer != NULL ? ST_OK : prepare_trainer(run, candidate, sharing, trainer, err);
         if (st == ST_OK) {
             pthread_mutex_lock(&run->admission);
-            const struct room room = room_on(run, candidate, sharing);
+            const struct room room = room_on(run, candidate, sharing, need->answers);
             st = trainer_bind(*trainer, room.now, &need->training, err);
             pthread_mutex_unlock(&run->admission);
             too_large = need->training > room.most;

@@ -19,7 +19,8 @@ enum { ADMISSION_RESERVE = 32 }; /* one of so many */
 void admission_prepare_ahead(const struct run *run, struct candidate *candidate, int32_t device);
 
 /* A bound trainer of the candidate's network, on as many of the team's devices as can share its batch; candidate->ahead
- * is used where it fits. need->training, ->values and ->devices are set. The batch that was found is candidate->batch,
+ * is used where it fits. need->training, ->values and ->devices are set; need->answers are of what is to be
+ * tested, for which no memory has been touched yet. The batch that was found is candidate->batch,
  * `least` or more; ST_MEMORY when there is none, ST_UNSUPPORTED when there never will be (with run_repeats). */
 enum status admission_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
                            struct memory_need *need, struct trainer **trainer, struct error *err);

@@ -14,7 +14,9 @@ static enum status balance(const struct dataset *data, float *weights, struct er
     for (int32_t k = 0; k < data->classes; k++)
         occur += counts[k] > 0;
     for (int32_t k = 0; k < data->classes; k++)
-        weights[k] = counts[k] > 0 ? (float)((double)images / occur / counts[k]) : 1.0f;
+        weights[k] = counts[k] == 0 || counts[k] == images ? 1.0f
+                     : data->label_sets != NULL            ? (float)(images - counts[k]) / (float)counts[k]
+                                                           : (float)((double)images / occur / counts[k]);
     free(counts);
     return ST_OK;
 }

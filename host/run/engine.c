@@ -51,6 +51,7 @@ struct trainer_device run_trainer_device(const struct run *run, int32_t device, 
         .train_count = count,
         .validation = run->data.samples[SPLIT_VALIDATION],
         .validation_count = run->data.sample_count[SPLIT_VALIDATION],
+        .label_sets = run->data.label_sets,
     };
 }
 
@@ -200,6 +201,7 @@ void run_close(struct run *run)
     free(run->folder);
     free(run->hashes);
     free(run->right);
+    free(run->calibration.label_thresholds);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->admission);
     *run = (struct run){.journal = {.fd = -1}};
@@ -257,8 +259,8 @@ static void say_memory(struct run *run)
     int64_t found, evicted;
     double reserved = (double)memory_reserved(&run->memory), peak = (double)memory_peak();
     display_say(&run->display, 1,
-                "memory: reserved %.0f MB (%.0f MB for program and data, %.0f MB for the largest candidate), "
-                "peak %.0f MB, %+.1f %%",
+                "memory: reserved %.0f MB (%.0f MB for program and data, %.0f MB for the largest candidate "
+                "or test), peak %.0f MB, %+.1f %%",
                 1e-6 * reserved, 1e-6 * (double)run->memory.base, 1e-6 * (double)run->memory.largest,
                 1e-6 * peak, 100.0 * (peak / reserved - 1.0));
     weight_cache_counts(run->weights, &found, &evicted);

@@ -66,6 +66,7 @@ enum status record_run(struct run *run, struct error *err)
                     .least_class = data->class_names[sizes.least_class],
                     .most = sizes.most,
                     .most_class = data->class_names[sizes.most_class],
+                    .labels = data->label_sets != NULL ? EVENT_LABELS_SEVERAL : NULL,
                     .policy = data->policy},
         .devices = {names, run->devices.count},
         .libraries = {.onednn = library_version(run, "onednn"),
@@ -280,16 +281,38 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
     return event_write_failed(&run->journal, &event, run_time(run), err);
 }
 
+/* As the event has them: malloc'd, NULL where there are none. */
+static enum status threshold_numbers(const struct answers *answers, int32_t classes, double **numbers,
+                                     struct error *err)
+{
+    *numbers = NULL;
+    if (answers->threshold_images == NULL)
+        return ST_OK;
+    *numbers = malloc((size_t)classes * sizeof(**numbers));
+    if (*numbers == NULL)
+        return error_memory(err, "test", (size_t)classes * sizeof(**numbers));
+    for (int32_t k = 0; k < classes; k++)
+        (*numbers)[k] = answers->threshold_images[k];
+    return ST_OK;
+}
+
 enum status record_test(struct run *run, int32_t id, const struct trainer_test *test,
                         const struct answers *answers, const struct limits_latency *latency,
                         struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
-    const bool averaged = test->views > 1;
+    const bool averaged = test->views > 1, several = answers->label_thresholds != NULL;
+    const int32_t classes = run->data.classes;
     char *right = run->job->search.baseline ? testing_right_text(test->right, test->count) : NULL;
     char date[DATE_LENGTH], host[HOST_LENGTH] = "";
     if (run->job->search.baseline && right == NULL)
         return error_memory(err, "test", (size_t)test->count);
+    double *threshold_images = NULL;
+    enum status st = threshold_numbers(answers, classes, &threshold_images, err);
+    if (st != ST_OK) {
+        free(right);
+        return st;
+    }
     clock_date(date, sizeof(date));
     gethostname(host, sizeof(host) - 1); /* one that is too long is cut */
     const struct event_test event = {
@@ -300,7 +323,15 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .views = averaged ? test->views : -1,
         .plain_accuracy = averaged ? test->plain.accuracy : NAN,
         .plain_loss = averaged ? test->plain.loss : NAN,
-        .confusion = {test->confusion, run->data.classes},
+        .confusion = {test->confusion, several ? 0 : classes},
+        .label_counts = {answers->labels.counts, several ? classes : 0, LABELS_COUNTS},
+        .label_counts_at_half = {test->confusion, several ? classes : 0, LABELS_COUNTS},
+        .label_thresholds = {answers->label_thresholds, several ? classes : 0},
+        .threshold_images = {threshold_images, several ? classes : 0},
+        .exact = several ? (int32_t)answers->labels.exact : -1,
+        .image_precision = several ? answers->labels.by_image.precision : NAN,
+        .image_recall = several ? answers->labels.by_image.recall : NAN,
+        .image_f1 = several ? answers->labels.by_image.f1 : NAN,
         .budget_seconds = budget->seconds.count > 0 ? budget_total(budget, run->stage) : NAN,
         .elapsed_seconds = run_time(run) - run->aside,
         .models = run->models,
@@ -323,7 +354,8 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .latency_device = latency->device[0] != '\0' ? latency->device : NULL,
         .right = right,
     };
-    enum status st = event_write_test(&run->journal, &event, run_time(run), err);
+    st = event_write_test(&run->journal, &event, run_time(run), err);
+    free(threshold_images);
     free(right);
     return st;
 }

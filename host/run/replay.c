@@ -268,15 +268,21 @@ static enum status keep_right(struct run *run, const struct event_test *event, s
     return testing_right_of(event->right, count, run->right, err);
 }
 
-static void replay_calibration_of(struct run *run, const struct event_test *event)
+static enum status replay_calibration_of(struct run *run, const struct event_test *event, struct error *err)
 {
+    const struct event_numbers *thresholds = &event->label_thresholds;
+    const bool several = run->data.label_sets != NULL;
+    if (thresholds->count != (several ? run->data.classes : 0))
+        return error_set(err, ST_FORMAT, "\"label_thresholds\" has %d numbers, expected %d",
+                         (int)thresholds->count, (int)(several ? run->data.classes : 0));
     if (isnan(event->temperature) || isnan(event->plain_temperature))
-        return; /* of an older version */
-    run->calibration = (struct run_calibration){.id = event->id,
-                                                .temperature = (float)event->temperature,
-                                                .plain_temperature = (float)event->plain_temperature};
+        return ST_OK; /* of an older version */
+    struct run_calibration found = {.id = event->id,
+                                    .temperature = (float)event->temperature,
+                                    .plain_temperature = (float)event->plain_temperature};
     if (event->published != NULL)
-        snprintf(run->calibration.hash, sizeof(run->calibration.hash), "%s", event->published);
+        snprintf(found.hash, sizeof(found.hash), "%s", event->published);
+    return store_note_calibration(run, &found, several ? thresholds->items : NULL, err);
 }
 
 /* A tested stage is over, or waits for its baseline, unless the job has moved its end further out since: then it goes
@@ -295,7 +301,8 @@ static enum status replay_test(struct run *run, const struct event *event, doubl
         run->next_id = candidate->id + 1;
     }
     resume_forget(run);
-    replay_calibration_of(run, &event->test);
+    if (st == ST_OK)
+        st = replay_calibration_of(run, &event->test, err);
     run->model_seconds = event->time; /* by its clock: the trainings' and the test's */
     if (run->stage < budget_stages(budget) && budget_total(budget, run->stage) > stage_budget) {
         run->stage_open = false;

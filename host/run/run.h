@@ -52,6 +52,7 @@ struct run_baseline {
 struct run_calibration {
     int32_t id; /* -1: there was none */
     float temperature, plain_temperature;
+    double *label_thresholds;     /* [classes], where images have several labels; else NULL */
     char hash[MODEL_HASH_LENGTH]; /* of model.safetensors with them */
 };
 

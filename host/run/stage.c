@@ -199,6 +199,10 @@ static void say_result(struct run *run, const struct trainer_test *test, const s
                 "(was %.4f)",
                 (int)answers->calibrated_by, (double)answers->temperature, answers->after.loss,
                 answers->after.calibration_error, answers->before.calibration_error);
+    if (answers->label_thresholds != NULL)
+        display_say(&run->display, 0,
+                    "        with thresholds of labels %.4f of the test images exactly right",
+                    (double)answers->labels.exact / test->count);
 }
 
 /* How long the best model takes for one image. */
@@ -218,7 +222,7 @@ static enum status measure_best(struct run *run, const struct graph *graph, stru
 static enum status test_best(struct run *run, struct error *err)
 {
     struct testing testing;
-    struct answers answers;
+    struct answers answers = {0};
     struct limits_latency latency;
     enum status st = testing_stage(run, run->best_id, &testing, err);
     if (st == ST_OK)
@@ -226,7 +230,8 @@ static enum status test_best(struct run *run, struct error *err)
     if (st == ST_OK)
         st = measure_best(run, &testing.graph, &latency, err);
     if (st == ST_OK)
-        st = store_calibrate(run, answers.temperature, answers.plain_temperature, err);
+        st = store_calibrate(run, answers.temperature, answers.plain_temperature, answers.label_thresholds,
+                             err);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &testing.test, &answers, &latency, err);
     if (st == ST_OK)
@@ -237,6 +242,7 @@ static enum status test_best(struct run *run, struct error *err)
         testing.test.right = NULL;
     }
     testing_close(&testing);
+    answers_free(&answers);
     return st;
 }
 

@@ -1,6 +1,6 @@
 /* Starting networks that are files (search.starts): networks that were trained elsewhere, which the search goes on
- * from. A model.safetensors of an earlier run, or a classifier in ONNX. What begins with fresh weights elsewhere begins with
- * the file's here: each training of such a start, whatever the strategy, and so all that grows from it. */
+ * from. A model.safetensors of an earlier run, or a classifier in ONNX. What begins with fresh weights elsewhere
+ * begins with the file's here: each training of such a start, whatever the strategy, and so all that grows from it. */
 #ifndef NASRUN_RUN_START_FILES_H
 #define NASRUN_RUN_START_FILES_H
 

@@ -108,6 +108,21 @@ enum status store_make_folder(const struct run *run, struct error *err)
     return st;
 }
 
+/* Of images with several labels, until the stage's test finds others: [classes], malloc'd; *thresholds is NULL where
+ * they have one class. */
+static enum status even_thresholds(const struct dataset *data, double **thresholds, struct error *err)
+{
+    *thresholds = NULL;
+    if (data->label_sets == NULL)
+        return ST_OK;
+    *thresholds = malloc((size_t)data->classes * sizeof(**thresholds));
+    if (*thresholds == NULL)
+        return error_memory(err, "thresholds", (size_t)data->classes * sizeof(**thresholds));
+    for (int32_t k = 0; k < data->classes; k++)
+        (*thresholds)[k] = (double)LABELS_THRESHOLD;
+    return ST_OK;
+}
+
 enum status store_save(struct run *run, int32_t id, const struct graph *graph, const float *values,
                        double validation_accuracy, struct error *err)
 {
@@ -124,11 +139,14 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
     snprintf(about.fit, sizeof(about.fit), "%s", job_fit_text(run->job->dataset.fit));
     enum status st = path != NULL ? store_make_folder(run, err) : error_memory(err, "path", 0);
     if (st == ST_OK)
+        st = even_thresholds(&run->data, &about.label_thresholds, err);
+    if (st == ST_OK)
         st = model_save(path, graph, values, &about, err);
     if (st == ST_OK)
         st = model_hash(path, hash, err);
     if (st == ST_OK)
         st = note_written(run, id, RUN_MODEL, hash, err);
+    free(about.label_thresholds);
     free(path);
     return st;
 }
@@ -241,7 +259,7 @@ static enum status publish(struct run *run, const char *from, const char *to, st
     struct run_calibration *calibration = &run->calibration;
     if (calibration->id == run->best_id)
         st = model_calibrate(from, to, calibration->temperature, calibration->plain_temperature,
-                             calibration->hash, err);
+                             calibration->label_thresholds, calibration->hash, err);
     else
         st = file_copy(from, to, err);
     if (st == ST_OK)
@@ -249,12 +267,29 @@ static enum status publish(struct run *run, const char *from, const char *to, st
     return st;
 }
 
-enum status store_calibrate(struct run *run, float temperature, float plain_temperature, struct error *err)
+enum status store_note_calibration(struct run *run, const struct run_calibration *found,
+                                   const double *label_thresholds, struct error *err)
 {
-    run->calibration = (struct run_calibration){
+    const size_t bytes = (size_t)run->data.classes * sizeof(*label_thresholds);
+    double *copy = label_thresholds != NULL ? malloc(bytes) : NULL;
+    if (label_thresholds != NULL && copy == NULL)
+        return error_memory(err, "thresholds", bytes);
+    if (copy != NULL)
+        memcpy(copy, label_thresholds, bytes);
+    free(run->calibration.label_thresholds);
+    run->calibration = *found;
+    run->calibration.label_thresholds = copy;
+    return ST_OK;
+}
+
+enum status store_calibrate(struct run *run, float temperature, float plain_temperature,
+                            const double *label_thresholds, struct error *err)
+{
+    const struct run_calibration found = {
         .id = run->best_id, .temperature = temperature, .plain_temperature = plain_temperature};
+    enum status st = store_note_calibration(run, &found, label_thresholds, err);
     run->published_id = -1;
-    return store_publish_best(run, err);
+    return st == ST_OK ? store_publish_best(run, err) : st;
 }
 
 enum status store_publish_best(struct run *run, struct error *err)

@@ -35,8 +35,14 @@ void store_note_best(struct run *run, const struct candidate *candidate);
 /* Copies the best model's file to model.safetensors, once, with its temperatures where they are known. */
 enum status store_publish_best(struct run *run, struct error *err);
 
-/* The best model's temperatures are known: it is published with them, whatever was before. */
-enum status store_calibrate(struct run *run, float temperature, float plain_temperature, struct error *err);
+/* Notes what a test found of its model, with these thresholds of labels [classes], which are copied; NULL: images have
+ * one class. */
+enum status store_note_calibration(struct run *run, const struct run_calibration *found,
+                                   const double *label_thresholds, struct error *err);
+
+/* The best model's temperatures, and thresholds as above, are known: it is published with them, whatever was before. */
+enum status store_calibrate(struct run *run, float temperature, float plain_temperature,
+                            const double *label_thresholds, struct error *err);
 
 /* Of a run whose last stage is over: writes model.safetensors again when it is gone or damaged. */
 enum status store_check_published(struct run *run, struct error *err);

@@ -1,6 +1,7 @@
 #include "host/run/testing.h"
 
 #include "host/run/admission.h"
+#include "host/run/answers.h"
 #include "host/run/run_budget.h"
 #include "host/run/store.h"
 
@@ -44,6 +45,21 @@ double testing_evaluations(const struct run *run, bool of_stage)
     return of_stage ? tested + views * unseen + (counts[SPLIT_VALIDATION] - unseen) : tested;
 }
 
+void testing_need(const struct run *run, bool of_stage, struct memory_need *need)
+{
+    const size_t classes = (size_t)run->data.classes, tested = (size_t)run->data.sample_count[SPLIT_TEST];
+    const size_t validation = (size_t)run->data.sample_count[SPLIT_VALIDATION],
+                 unseen = (size_t)unseen_count(run);
+    const size_t counted = run->data.label_sets != NULL ? LABELS_COUNTS : classes;
+    need->answers = classes * counted * sizeof(int64_t) + tested;
+    if (!of_stage)
+        return;
+    /* the unseen ones' twice, by all views and by one; and which are those */
+    need->answers += (tested + validation + unseen) * classes * sizeof(float) + validation * sizeof(int32_t);
+    need->predictions =
+        (tested + validation) * answers_row_bytes(run->data.classes, run->data.label_sets != NULL);
+}
+
 /* ---- what is found ---- */
 
 static struct trainer_test test_of(const struct run *run, const int32_t *samples, int32_t count,
@@ -53,14 +69,16 @@ static struct trainer_test test_of(const struct run *run, const int32_t *samples
                                  .count = count,
                                  .views = views,
                                  .classes = run->data.classes,
-                                 .labels = run->data.labels};
+                                 .labels = run->data.labels,
+                                 .label_sets = run->data.label_sets};
 }
 
 static enum status new_test(const struct run *run, struct trainer_test *test, struct error *err)
 {
     const size_t classes = (size_t)run->data.classes, count = (size_t)run->data.sample_count[SPLIT_TEST];
+    const size_t columns = run->data.label_sets != NULL ? LABELS_COUNTS : classes;
     *test = test_of(run, run->data.samples[SPLIT_TEST], (int32_t)count, views_of_test(run));
-    test->confusion = calloc(classes * classes, sizeof(*test->confusion));
+    test->confusion = calloc(classes * columns, sizeof(*test->confusion));
     test->right = calloc(count + 1, sizeof(*test->right));
     return test->confusion != NULL && test->right != NULL ? ST_OK : error_memory(err, "test", count);
 }
@@ -122,7 +140,7 @@ void testing_close(struct testing *testing)
 /* The tests that are wanted, one behind the other; those of no images are over. *graph is the model's, the caller's to
  * free, on errors too. */
 static enum status run_tests(struct run *run, int32_t id, struct trainer_test *const *tests, int32_t count,
-                             double evaluations, struct graph *graph, struct error *err)
+                             bool of_stage, struct graph *graph, struct error *err)
 {
     const struct team all = {0, run->devices.count};
     struct candidate tested = {
@@ -130,10 +148,19 @@ static enum status run_tests(struct run *run, int32_t id, struct trainer_test *c
     struct trainer *trainer = NULL;
     float *values = NULL;
     struct memory_need need = {0};
+    bool reserved = false;
 
+    testing_need(run, of_stage, &need);
     enum status st = store_load(run, id, &tested.graph, &values, err);
     if (st == ST_OK)
         st = admission_open(run, &tested, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
+    if (st == ST_OK) {
+        const size_t cached = weight_cache_bytes(run->weights, run->memory.device_is_host);
+        run_lock(run);
+        memory_reserve(&run->memory, &need, cached);
+        run_unlock(run);
+        reserved = true;
+    }
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
     for (int32_t i = 0; st == ST_OK && i < count; i++)
@@ -141,10 +168,15 @@ static enum status run_tests(struct run *run, int32_t id, struct trainer_test *c
             st = trainer_test(trainer, tests[i], err);
     if (st == ST_OK) {
         run_lock(run);
-        run->model_seconds += run_model_test_seconds(run, &tested.graph, evaluations);
+        run->model_seconds += run_model_test_seconds(run, &tested.graph, testing_evaluations(run, of_stage));
         run_unlock(run);
     }
     trainer_close(trainer);
+    if (reserved) {
+        run_lock(run);
+        memory_release(&run->memory, &need);
+        run_unlock(run);
+    }
     free(values);
     *graph = tested.graph;
     return st;
@@ -155,7 +187,7 @@ enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, 
     struct graph graph = {0};
     enum status st = new_test(run, test, err);
     if (st == ST_OK)
-        st = run_tests(run, id, &test, 1, testing_evaluations(run, false), &graph, err);
+        st = run_tests(run, id, &test, 1, false, &graph, err);
     graph_free(&graph);
     return st;
 }
@@ -165,8 +197,7 @@ enum status testing_stage(struct run *run, int32_t id, struct testing *testing, 
     struct trainer_test *const tests[] = {&testing->test, &testing->unseen, &testing->others};
     *testing = (struct testing){0};
     enum status st = new_stage(run, testing, err);
-    return st == ST_OK ? run_tests(run, id, tests, 3, testing_evaluations(run, true), &testing->graph, err)
-                       : st;
+    return st == ST_OK ? run_tests(run, id, tests, 3, true, &testing->graph, err) : st;
 }
 
 /* ---- as text ---- */

@@ -27,6 +27,9 @@ void testing_close(struct testing *testing);
 /* Whether the final fit of the stage at hand is to train on validation images: that of the last alone. */
 bool testing_joins(const struct run *run);
 
+/* What the answers of testing_run and, with `of_stage`, of testing_stage and answers_keep take on the host. */
+void testing_need(const struct run *run, bool of_stage, struct memory_need *need);
+
 /* How many evaluations of an image testing_run takes, and with `of_stage` testing_stage. */
 double testing_evaluations(const struct run *run, bool of_stage);
 

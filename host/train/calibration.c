@@ -172,7 +172,7 @@ static enum status open_training(struct timed *network, const struct trainer_dev
                                  const struct graph *graph, const struct trainer_settings *settings,
                                  struct error *err)
 {
-    const struct lower_options options = trainer_lower_options(settings, 1, PROG_TRAIN);
+    const struct lower_options options = trainer_lower_options(settings, device, 1, PROG_TRAIN);
     enum status st = timed_open(network, graph, &options, err);
     if (st != ST_OK)
         return st;

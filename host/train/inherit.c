@@ -30,8 +30,10 @@ static void probe_close(const struct trainer_device *device, struct probe *probe
 static enum status probe_open(const struct trainer_device *device, int32_t batch, struct graph *graph,
                               struct device_weights *weights, struct probe *probe, struct error *err)
 {
-    const struct lower_options options = {
-        .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
+    const struct lower_options options = {.purpose = PROG_EVALUATE,
+                                          .batch = batch,
+                                          .sets = device->label_sets != NULL,
+                                          .batch_norm_momentum = 0.1f};
     *probe = (struct probe){.graph = *graph, .weights = weights};
     *graph = (struct graph){0};
     enum status st = lower_graph(&probe->graph, &options, &probe->program, err);

@@ -1,9 +1,8 @@
 /* What the members of a training do at the same time: steps, metrics, weights, evaluation. */
+#include "host/device/labels.h"
 #include "host/device/views.h"
 #include "host/train/trainer_internal.h"
 
-#include <float.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,9 +308,9 @@ static void keep_losses(const struct members_evaluation *wanted, const int32_t *
 {
     float *losses = wanted->losses + (samples - wanted->samples);
     for (int32_t row = 0; row < valid; row++) {
-        const int32_t label = wanted->labels[samples[row]];
+        const float *answer = probabilities + (size_t)row * (size_t)wanted->classes;
         losses[row] =
-            -logf(fmaxf(probabilities[(size_t)row * (size_t)wanted->classes + (size_t)label], FLT_MIN));
+            (float)labels_loss(wanted->label_sets, wanted->classes, wanted->labels[samples[row]], answer);
     }
 }
 
@@ -325,6 +324,23 @@ static void keep_answers(const struct members_evaluation *wanted, const int32_t 
                (size_t)valid * classes * sizeof(*kept));
 }
 
+/* What was taken for what, of one image: a class, or each of them. */
+static void count_answer(const struct members_evaluation *wanted, int32_t label, const float *answer)
+{
+    const int32_t classes = wanted->classes;
+    if (wanted->label_sets == NULL) {
+        wanted->confusion[label * classes + largest(answer, classes)]++;
+        return;
+    }
+    for (int32_t k = 0; k < classes; k++) {
+        const bool has = labels_have(wanted->label_sets, classes, label, k);
+        const bool given = answer[k] >= LABELS_THRESHOLD;
+        wanted->confusion[k * LABELS_COUNTS + (has     ? given ? LABELS_TRUE_POSITIVE : LABELS_FALSE_NEGATIVE
+                                               : given ? LABELS_FALSE_POSITIVE
+                                                       : LABELS_TRUE_NEGATIVE)]++;
+    }
+}
+
 /* The same rows; `samples` lies in those that are wanted. */
 static void count_predictions(struct evaluation *evaluation, const int32_t *samples, int32_t valid,
                               const float *probabilities)
@@ -333,10 +349,12 @@ static void count_predictions(struct evaluation *evaluation, const int32_t *samp
     const int32_t classes = wanted->classes;
     pthread_mutex_lock(&evaluation->lock);
     for (int32_t row = 0; row < valid; row++) {
-        int32_t predicted = largest(probabilities + (size_t)row * (size_t)classes, classes);
-        wanted->confusion[wanted->labels[samples[row]] * classes + predicted]++;
+        const float *answer = probabilities + (size_t)row * (size_t)classes;
+        const int32_t label = wanted->labels[samples[row]];
+        count_answer(wanted, label, answer);
         if (wanted->right != NULL)
-            wanted->right[samples - wanted->samples + row] = predicted == wanted->labels[samples[row]];
+            wanted->right[samples - wanted->samples + row] =
+                labels_are_right(wanted->label_sets, classes, label, answer);
     }
     pthread_mutex_unlock(&evaluation->lock);
 }
@@ -348,8 +366,8 @@ static void add_metrics(const struct members_evaluation *wanted, const int32_t *
     for (int32_t row = 0; row < valid; row++) {
         const float *answer = probabilities + (size_t)row * (size_t)wanted->classes;
         const int32_t label = wanted->labels[samples[row]];
-        metrics[METRIC_LOSS] -= log(fmax((double)answer[label], (double)FLT_MIN));
-        metrics[METRIC_CORRECT] += largest(answer, wanted->classes) == label;
+        metrics[METRIC_LOSS] += labels_loss(wanted->label_sets, wanted->classes, label, answer);
+        metrics[METRIC_CORRECT] += labels_are_right(wanted->label_sets, wanted->classes, label, answer);
         metrics[METRIC_SAMPLES] += 1.0;
     }
 }
@@ -403,12 +421,13 @@ static enum status run_views(struct evaluation *evaluation, int32_t number, cons
         if (v == 0)
             keep_answers(wanted, samples, step.valid, answers->of_view, wanted->plain_answers);
         if (views->count > 1)
-            views_add(answers->of_all, answers->of_view, count, views->weights[v]);
+            views_add(answers->of_all, answers->of_view, count, views->weights[v],
+                      wanted->label_sets != NULL);
         if (views->count > 1 && v == 0)
             add_metrics(wanted, samples, step.valid, answers->of_view, evaluation->plain[number]);
     }
     if (views->count > 1) {
-        views_finish(answers->of_all, step.valid, wanted->classes);
+        views_finish(answers->of_all, step.valid, wanted->classes, wanted->label_sets != NULL);
         add_metrics(wanted, samples, step.valid, answers->of_all, evaluation->metrics[number]);
     }
     const float *answer = views->count > 1 ? answers->of_all : answers->of_view;

@@ -121,6 +121,7 @@ static enum status evaluate_validation(struct trainer *trainer, struct trainer_r
                                               .views = 1,
                                               .classes = program->tensors[program->logits].shape.c,
                                               .labels = trainer->settings.labels,
+                                              .label_sets = first_device(trainer)->label_sets,
                                               .losses = trainer->losses};
     struct trainer_result plain;
     return evaluate(trainer, &wanted, result, &plain, err);
@@ -141,6 +142,7 @@ enum status trainer_test(struct trainer *trainer, struct trainer_test *test, str
                                               .views = test->views,
                                               .classes = test->classes,
                                               .labels = test->labels,
+                                              .label_sets = test->label_sets,
                                               .confusion = test->confusion,
                                               .right = test->right,
                                               .answers = test->answers,

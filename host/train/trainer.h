@@ -24,6 +24,7 @@ struct trainer_device {
     struct device_dataset *dataset;
     const int32_t *train, *validation; /* sample lists; train may be shorter than the whole training part */
     int32_t train_count, validation_count;
+    const uint8_t *label_sets; /* the data's, on the host (labels.h); NULL: each image is of one class */
 };
 
 struct trainer_settings {
@@ -45,7 +46,6 @@ struct trainer_settings {
     bool use_validation;
     /* Of the dataset's images: each validation keeps the losses of its images (trainer_losses). NULL: none does. */
     const int32_t *labels;
-    bool sets; /* the dataset's labels are sets of classes */
     uint64_t seed;
 };
 

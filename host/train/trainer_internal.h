@@ -50,8 +50,9 @@ struct trainer {
 
 /* ---- trainer_open.c ---- */
 
-/* How the program of one of `members` devices is lowered. */
-struct lower_options trainer_lower_options(const struct trainer_settings *settings, int32_t members,
+/* How the program of `device`, one of `members`, is lowered. */
+struct lower_options trainer_lower_options(const struct trainer_settings *settings,
+                                           const struct trainer_device *device, int32_t members,
                                            enum prog_purpose purpose);
 
 /* ---- members.c: what all members do ---- */
@@ -109,10 +110,11 @@ struct members_evaluation {
     const int32_t *samples;
     int32_t count, views, classes;
     const int32_t *labels;
+    const uint8_t *label_sets;      /* NULL: labels are classes */
     int64_t *confusion;             /* NULL: not wanted */
     uint8_t *right;                 /* beside a confusion; NULL: not wanted */
     float *losses;                  /* of each sample; NULL: not wanted */
-    float *answers, *plain_answers; /* NULL: not wanted. Labels and classes are for these five alone */
+    float *answers, *plain_answers; /* NULL: not wanted. Labels, sets and classes are for these five alone */
 };
 
 /* Sums over the samples; plain: those of the images as they are, the same with one view. */

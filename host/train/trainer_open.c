@@ -83,7 +83,8 @@ static float batch_norm_momentum(int32_t batch)
 
 /* ---- prepare: no memory yet ---- */
 
-struct lower_options trainer_lower_options(const struct trainer_settings *settings, int32_t members,
+struct lower_options trainer_lower_options(const struct trainer_settings *settings,
+                                           const struct trainer_device *device, int32_t members,
                                            enum prog_purpose purpose)
 {
     return (struct lower_options){
@@ -96,6 +97,7 @@ struct lower_options trainer_lower_options(const struct trainer_settings *settin
         .label_smoothing = settings->label_smoothing,
         .focal = settings->focal,
         .weighted = settings->weighted,
+        .sets = device->label_sets != NULL,
         .batch_norm_momentum = batch_norm_momentum(settings->batch),
         .members = members,
     };
@@ -104,7 +106,8 @@ struct lower_options trainer_lower_options(const struct trainer_settings *settin
 static enum status lower(const struct trainer *trainer, const struct graph *graph, enum prog_purpose purpose,
                          struct program *program, struct error *err)
 {
-    const struct lower_options options = trainer_lower_options(&trainer->settings, trainer->count, purpose);
+    const struct lower_options options =
+        trainer_lower_options(&trainer->settings, &trainer->members[0].device, trainer->count, purpose);
     return lower_graph(graph, &options, program, err);
 }
 

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Training speed beside PyTorch's, in one run: bench.sh BENCH_TRAIN. They take turns (A, B, A, B ...), so that what
-# slows the machine for a while slows all. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON; GPU (its
-# number) and PLUGIN (libnasrun_cuda.so) for a GPU's speed.
+# slows the machine for a while slows all. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON; PRECISION (ours:
+# auto, bf16, fp32) and MODES (PyTorch's, torch_train.py) for a CPU; GPU (its number) and PLUGIN (libnasrun_cuda.so) for
+# a GPU's speed. The PyTorch is that of `make bench-peers`, if it was made, else the system's.
 set -eu
 bench=${1:?usage: bench.sh BENCH_TRAIN}
 here=$(dirname "$0")
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-4} threads=${THREADS:-$(nproc)} batch=${BATCH:-128}
-nets=${NETS:-cnn cnn:28 lean resnet}
+nets=${NETS:-cnn cnn:28 lean res9 air resnet}
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 if [ -n "${GPU:-}" ]; then
@@ -14,12 +15,13 @@ if [ -n "${GPU:-}" ]; then
     set -- --gpu "$GPU" --plugin "${PLUGIN:?the plug-in of the GPU}"
     precision="in bf16 by autocast, channels last"
 else
-    device=cpu modes=eager precision="the better of its two memory formats"
-    set --
+    # What a user can switch on: each is as easy as another.
+    device=cpu modes=${MODES:-"eager eager-bf16 compile compile-bf16"} precision="the better of its two memory formats"
+    set -- --precision "${PRECISION:-auto}"
 fi
 
 peer=""
-for python in ${PYTHON:-python3 /usr/bin/python3}; do
+for python in ${PYTHON:-build/peers/bin/python python3 /usr/bin/python3}; do
     if about=$("$python" "$here/torch_train.py" --check "$device" 2>/dev/null); then
         peer=$python
         break
@@ -32,7 +34,7 @@ echo "A step of nasrun: gathering and augmenting the batch, forward, loss, backw
 if [ -n "$peer" ]; then
     echo "A step of PyTorch: forward, loss, backward, SGD, ${precision}. $about."
 else
-    echo "*** NO PYTORCH HERE: nothing to compare with. apt-get install python3-torch, or pip install torch. ***"
+    echo "*** NO PYTORCH HERE: nothing to compare with. make bench-peers installs the newest. ***"
 fi
 
 for round in $(seq "$rounds"); do
@@ -41,7 +43,7 @@ for round in $(seq "$rounds"); do
         "$bench" "$@" --seconds "$seconds" --threads "$threads" --batch "$batch" --plain "$net" |
             sed "s/^/nasrun $net /" >>"$results"
         for mode in ${peer:+$modes}; do
-            "$peer" "$here/torch_train.py" "$device" "$mode" "$threads" "$batch" "$seconds" "$net" |
+            OMP_NUM_THREADS=$threads "$peer" "$here/torch_train.py" "$device" "$mode" "$threads" "$batch" "$seconds" "$net" |
                 sed "s/^/$mode $net /" >>"$results"
         done
     done
@@ -80,5 +82,15 @@ END {
                 printf " %10.1f %10.1f %20s %8.2f %7.2f", best[them], middle(medians[them]), mode[m] " " note[them], best[us] / best[them], middle(medians[us]) / middle(medians[them])
             printf "\n"
         }
+    if (peer && ways > 1) {
+        printf "\nnasrun beside the best of all ways, by best steps: "
+        for (i = 1; i <= count; i++) {
+            fastest = 0
+            for (m = 1; m <= ways; m++)
+                if (best[mode[m] " " list[i]] + 0 > fastest) fastest = best[mode[m] " " list[i]] + 0
+            printf "%s%s %.2f", (i > 1 ? ", " : ""), list[i], best["nasrun " list[i]] / fastest
+        }
+        printf "\n"
+    }
     if (peak > 0) printf "* multiply-adds without memory, %.0f GFLOP/s\n", peak
 }' "$results"

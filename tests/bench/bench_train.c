@@ -63,16 +63,15 @@ static enum status upload_noise(struct bench *bench, struct shape image, struct 
         pixels[i] = (uint8_t)random_draw(1, RANDOM_TEST, i, 0).v[0];
     for (int32_t i = 0; i < IMAGES; i++)
         labels[i] = i % CLASSES;
-    struct dataset_view view = {IMAGES,
-                                image.c,
-                                image.h,
-                                image.w,
-                                CLASSES,
-                                pixels,
-                                labels,
-                                {0.5f, 0.5f, 0.5f, 0.5f},
-                                {0.25f, 0.25f, 0.25f, 0.25f},
-                                NULL};
+    struct dataset_view view = {.count = IMAGES,
+                                .channels = image.c,
+                                .height = image.h,
+                                .width = image.w,
+                                .classes = CLASSES,
+                                .pixels = pixels,
+                                .labels = labels,
+                                .mean = {0.5f, 0.5f, 0.5f, 0.5f},
+                                .deviation = {0.25f, 0.25f, 0.25f, 0.25f}};
     enum status st = bench->ops->dataset_upload(bench->device, &view, dataset, err);
     free(pixels);
     return st;
@@ -338,7 +337,7 @@ static enum status open_device(struct bench *bench, const struct arguments *give
 
 int main(int argc, char **argv)
 {
-    static const char *const all[] = {"cnn", "cnn:28", "lean", "resnet"};
+    static const char *const all[] = {"cnn", "cnn:28", "lean", "res9", "air", "resnet"};
     static struct bench bench = {.ops = &cpu_device_ops, .batch = 128, .seconds = 5.0, .together = 1};
     struct arguments given = {0};
     struct error err = {0};

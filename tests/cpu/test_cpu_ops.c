@@ -31,6 +31,19 @@ static void dense_layers(void **state)
     device_cases_dense(cpu_compare);
 }
 
+static void sets_of_labels(void **state)
+{
+    (void)state;
+    device_cases_sets(cpu_compare);
+}
+
+static void sets_of_labels_in_bf16(void **state)
+{
+    (void)state;
+    cpu_bf16_or_skip();
+    device_cases_sets(cpu_compare_bf16);
+}
+
 /* Muon's updates are orthogonal; in float32 the same bits by one thread and by three. */
 static void orthogonal_updates(void **state)
 {
@@ -87,6 +100,7 @@ int main(void)
         cmocka_unit_test(dense_layers),          cmocka_unit_test(orthogonal_updates),
         cmocka_unit_test(random_graphs_in_bf16), cmocka_unit_test(convolutions_in_bf16),
         cmocka_unit_test(dense_layers_in_bf16),  cmocka_unit_test(orthogonal_updates_in_bf16),
+        cmocka_unit_test(sets_of_labels),        cmocka_unit_test(sets_of_labels_in_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

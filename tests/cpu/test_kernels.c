@@ -322,7 +322,117 @@ static void test_loss(void **state)
     }
 }
 
-/* Huge logits don't overflow, and a NaN shows in the loss. */
+/* A class of probability p that is an answer of its own: what it adds to the loss, and the slope of that by its logit.
+ * From the logit, so that neither p nor 1 - p loses digits. */
+static double binary_part(double logit, double target, double weight, double gamma, double *slope)
+{
+    const double p = 1.0 / (1.0 + exp(-logit)), rest = 1.0 / (1.0 + exp(logit));
+    const double log_p = -log1p(exp(-logit)), log_rest = -log1p(exp(logit));
+    *slope = (1.0 - target) * pow(p, gamma) * (p - gamma * rest * log_rest) -
+             weight * target * pow(rest, gamma) * (rest - gamma * p * log_p);
+    return -weight * target * pow(rest, gamma) * log_p - (1.0 - target) * pow(p, gamma) * log_rest;
+}
+
+/* Labels are sets; focal and weights as above. */
+static void check_sets(enum cpu_type type, int32_t index, int32_t rows, int32_t classes, int32_t valid,
+                       float smoothing, float width)
+{
+    enum { SETS = 5 };
+    const float focal = index % 3 == 1 ? 2.0f : index % 3 == 2 ? 0.5f : 0.0f;
+    const struct cpu_shape s = kernel_shape(type, rows, classes, 1, 1, index % 2 ? 16 : 8);
+    const int32_t padded = cpu_shape_padded(s);
+    void *logits = width > 0.0f ? kernel_random(s, index, 1, 0.0f, width) : kernel_whole(s, index, 1, 1);
+    void *dlogits = kernel_tensor(s);
+    float *weights = index % 2 ? kernel_alloc((size_t)classes * sizeof(*weights)) : NULL;
+    float *probabilities = kernel_alloc((size_t)rows * (size_t)classes * sizeof(float));
+    uint8_t *sets = kernel_alloc((size_t)SETS * (size_t)classes);
+    int32_t *labels = kernel_alloc((size_t)rows * sizeof(*labels));
+    void *scratch = kernel_alloc(cpu_kernel_loss_scratch(rows));
+    double metrics[METRIC_COUNT] = {1.0, 2.0, 3.0}, again[METRIC_COUNT] = {1.0, 2.0, 3.0};
+    for (int32_t k = 0; weights != NULL && k < classes; k++)
+        weights[k] = 0.25f * (float)(k % 8);
+    for (int32_t i = 0; i < SETS * classes; i++)
+        sets[i] = i >= classes && kernel_case_below(index, 3, (size_t)i, 2); /* the first is empty */
+    for (int32_t r = 0; r < rows; r++) {
+        labels[r] = kernel_case_below(index, 2, (size_t)r, SETS);
+        for (int32_t k = 0; r % 4 == 3 && k < classes; k++) /* right; 0 is just enough */
+            cpu_set_value(type, logits, (size_t)r * (size_t)padded + (size_t)k,
+                          sets[labels[r] * classes + k] ? (float)(k % 3) : -0x1p-10f);
+    }
+    struct cpu_loss loss_case = {
+        .rows = rows,
+        .classes = classes,
+        .padded = padded,
+        .valid = valid,
+        .smoothing = smoothing,
+        .focal = focal,
+        .class_weights = weights,
+        .label_sets = sets,
+        .type = type,
+        .logits = logits,
+        .labels = labels,
+        .metrics = metrics,
+        .probabilities = probabilities,
+        .dlogits = dlogits,
+        .scratch = scratch,
+    };
+    cpu_kernel_loss(&loss_case);
+    loss_case.metrics = again;
+    loss_case.probabilities = loss_case.dlogits = NULL;
+    cpu_kernel_loss(&loss_case);
+    assert_memory_equal(metrics, again, sizeof(metrics));
+
+    double loss = 1.0, correct = 2.0;
+    for (int32_t r = 0; r < rows; r++) {
+        int32_t wrong = 0;
+        for (int32_t k = 0; k < classes; k++) {
+            const size_t offset = (size_t)r * (size_t)padded + (size_t)k;
+            const double z = kernel_at(s, logits, offset), p = 1.0 / (1.0 + exp(-z));
+            const bool has = sets[labels[r] * classes + k];
+            const double target = has * (1.0 - (double)smoothing) + (double)smoothing / 2.0;
+            double slope;
+            const double part =
+                binary_part(z, target, weights ? (double)weights[k] : 1.0, (double)focal, &slope);
+            kernel_check_close((double)probabilities[r * classes + k], p, (double)FLT_EPSILON * p,
+                               "probability of a set", index, offset);
+            kernel_check_at(s, dlogits, offset, r < valid ? slope / valid : 0.0,
+                            (double)FLT_EPSILON * fabs(slope) / valid, "dlogits of a set", index);
+            loss += r < valid ? part : 0.0;
+            wrong += (z >= 0.0) != has;
+        }
+        assert_true(r % 4 != 3 || wrong == 0);
+        correct += r < valid && wrong == 0;
+    }
+    kernel_check_close(metrics[METRIC_LOSS], loss, 1e-12 * loss, "loss of sets", index, 0);
+    kernel_check_close(metrics[METRIC_CORRECT], correct, 0.0, "correct sets", index, 0);
+    kernel_check_close(metrics[METRIC_SAMPLES], 3.0 + valid, 0.0, "samples", index, 0);
+    kernel_check_padding(s, dlogits, "dlogits of sets");
+    if (weights != NULL)
+        kernel_free(weights);
+    kernel_free(scratch);
+    kernel_free(labels);
+    kernel_free(sets);
+    kernel_free(probabilities);
+    kernel_free(dlogits);
+    kernel_free(logits);
+}
+
+static void test_loss_of_sets(void **state)
+{
+    (void)state;
+    for (int k = CPU_FLOAT; k <= CPU_BF16; k++) {
+        const enum cpu_type type = (enum cpu_type)k;
+        check_sets(type, 0, 5, 10, 5, 0.0f, 3.0f);
+        check_sets(type, 1, 5, 10, 3, 0.125f, 3.0f);
+        check_sets(type, 2, 9, 2, 8, 0.25f, 20.0f);
+        check_sets(type, 3, 33, 101, 32, 0.125f, 50.0f);
+        check_sets(type, 4, 64, 1, 64, 0.0f, 4.0f);
+        check_sets(type, 5, 64, 3, 1, 0.5f, 0.0f);
+        check_sets(type, 7, 8, 1000, 7, 0.0f, 8.0f);
+    }
+}
+
+/* Huge logits don't overflow, and a NaN shows in the loss: with a focal loss and with sets of labels too. */
 static void test_loss_edges(void **state)
 {
     (void)state;
@@ -341,9 +451,23 @@ static void test_loss_edges(void **state)
                                      .scratch = scratch};
     cpu_kernel_loss(&one_row);
     kernel_check_close(metrics[METRIC_LOSS], 2e4, 1e-8, "loss", 0, 0);
+    static const uint8_t sets[] = {0, 0, 0, 0, 1, 0};
+    struct cpu_loss of_sets = one_row;
+    of_sets.label_sets = sets;
+    metrics[METRIC_LOSS] = 0.0;
+    cpu_kernel_loss(&of_sets); /* both are wrong; and of the third nothing is known */
+    kernel_check_close(metrics[METRIC_LOSS], 2e4 + log(2.0), 1e-8, "loss of sets", 0, 0);
+    of_sets.focal = 2.0f;
+    cpu_kernel_loss(&of_sets);
+    kernel_check_close(metrics[METRIC_LOSS], 4e4 + 1.25 * log(2.0), 1e-8, "focal loss of sets", 0, 0);
     logits[2] = NAN;
-    cpu_kernel_loss(&one_row);
-    assert_true(isnan(metrics[METRIC_LOSS]));
+    for (int of = 0; of < 4; of++) {
+        struct cpu_loss diverged = of / 2 ? of_sets : one_row;
+        diverged.focal = of % 2 ? 2.0f : 0.0f;
+        metrics[METRIC_LOSS] = 0.0;
+        cpu_kernel_loss(&diverged);
+        assert_true(isnan(metrics[METRIC_LOSS]));
+    }
     kernel_free(logits);
 }
 
@@ -540,11 +664,12 @@ static void test_same_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rounding),  cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_add),       cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_drop_path), cmocka_unit_test(test_concat_and_split),
-        cmocka_unit_test(test_loss),      cmocka_unit_test(test_loss_edges),
-        cmocka_unit_test(test_gather),    cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_rounding),     cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_add),          cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_drop_path),    cmocka_unit_test(test_concat_and_split),
+        cmocka_unit_test(test_loss),         cmocka_unit_test(test_loss_edges),
+        cmocka_unit_test(test_loss_of_sets), cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_same_bits),
     };
     return cmocka_run_group_tests_name("cpu kernels", tests, NULL, NULL);
 }

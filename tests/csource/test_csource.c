@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Networks, every second of one kind, of both kinds every second pair in int8. */
-enum { FILES = 40, IMAGES = 3, IMAGE_BYTES = 3 * 16 * 16 /* at most */ };
+/* Networks, every second of one kind, of both kinds every second pair in int8; the last ones' images have several
+ * labels. */
+enum { FILES = 52, LABELS_FROM = 40, IMAGES = 3, IMAGE_BYTES = 3 * 16 * 16 /* at most */ };
 
 /* Of float32; and of int8 against its evaluation in the same whole numbers. */
 static const double TOLERANCE = 1e-5;
@@ -29,7 +30,7 @@ static void make_exported(uint32_t number, struct folded_model *made)
 {
     const bool coded = number / 2 % 2 == 1;
     float answers[IMAGES * RANDOM_MODEL_CLASSES];
-    folded_model_make(number, IMAGES, made);
+    folded_model_make(number < LABELS_FROM ? number : RANDOM_MODEL_NETWORKS + number, IMAGES, made);
     assert_true(random_model_pixels(&made->model) <= IMAGE_BYTES);
     if (!coded)
         return;
@@ -67,6 +68,28 @@ static void writes_the_same_bytes(void **state)
         free(second);
         folded_model_free(&e);
     }
+}
+
+/* Of several labels the model's thresholds stand in the file, or those that are wanted. */
+static void has_thresholds_of_labels(void **state)
+{
+    static const double values[RANDOM_MODEL_CLASSES] = {0.125, INFINITY};
+    const struct class_thresholds wanted = {.precision = 0.9, .values = values};
+    struct folded_model e;
+    struct error err;
+    size_t length;
+    char *text;
+    (void)state;
+    make_exported(LABELS_FROM, &e);
+    const struct evaluation evaluation = folded_model_evaluation(&e);
+    text = write_exported(&e, "net", &length);
+    assert_non_null(strstr(text, "const float net_thresholds[net_classes] = {\n    0.3f,"));
+    assert_non_null(strstr(text, "normalisation and sigmoid are inside"));
+    free(text);
+    assert_int_equal(csource_write(&evaluation, "net", &wanted, &text, &length, &err), ST_OK);
+    assert_non_null(strstr(text, "const float net_thresholds[net_classes] = {\n    0.125f, 2.0f,"));
+    free(text);
+    folded_model_free(&e);
 }
 
 static void names_are_c(void **state)
@@ -141,10 +164,11 @@ static int write_files(const char *folder)
                 "{\n    unsigned char image[%d];\n    float probabilities[%d];\n"
                 "    for (int i = 0; i < %d; i++) {\n"
                 "        if (fread(image, 1, bytes, stdin) != bytes)\n            return;\n"
-                "        classify(image, probabilities);\n"
-                "        fwrite(probabilities, sizeof(float), (unsigned long)classes, stdout);\n    }\n}\n\n"
+                "        probabilities[classes] = (float)classify(image, probabilities);\n"
+                "        fwrite(probabilities, sizeof(float), (unsigned long)classes + 1, stdout);\n    "
+                "}\n}\n\n"
                 "int main(void)\n{\n",
-                IMAGE_BYTES, RANDOM_MODEL_CLASSES, IMAGES);
+                IMAGE_BYTES, RANDOM_MODEL_CLASSES + 1, IMAGES);
     }
     fputs("    return fflush(stdout);\n}\n", main_file);
     fclose(main_file);
@@ -154,6 +178,36 @@ static int write_files(const char *folder)
     free(main_text);
     free(images);
     return failed;
+}
+
+/* What it returned for found[classes]: the most probable class, or how many reach their thresholds. */
+static bool is_returned(const struct model_about *about, const float *found, float returned)
+{
+    int32_t given = 0;
+    for (int32_t k = 0; k < about->classes; k++) {
+        given += about->label_thresholds != NULL && found[k] >= (float)about->label_thresholds[k];
+        if (about->label_thresholds == NULL && !(found[k] <= found[(int32_t)returned]))
+            return false;
+    }
+    return about->label_thresholds == NULL || returned == (float)given;
+}
+
+/* Answers[IMAGES * (classes + 1)], the largest difference from what is expected; -1 when something is wrong. */
+static double compare_answers(const struct folded_model *e, const float *answers)
+{
+    const int32_t classes = e->model.about.classes;
+    double largest = 0.0;
+    for (int32_t i = 0; i < IMAGES; i++) {
+        const float *found = answers + i * (classes + 1), returned = found[classes];
+        if (!(returned >= 0.0f && returned <= (float)classes) ||
+            !is_returned(&e->model.about, found, returned))
+            return -1.0;
+        for (int32_t k = 0; k < classes; k++) {
+            const double difference = fabs((double)found[k] - e->expected[i * classes + k]);
+            largest = difference <= largest ? largest : difference;
+        }
+    }
+    return largest <= TOLERANCE ? largest : -1.0;
 }
 
 static int compare_file(const char *path)
@@ -167,18 +221,14 @@ static int compare_file(const char *path)
     for (uint32_t number = 0; number < FILES; number++) {
         struct folded_model e;
         make_exported(number, &e);
-        for (int32_t i = 0; i < IMAGES * e.model.about.classes; i++, at += sizeof(float)) {
-            float found = NAN;
-            if (at + sizeof(float) <= length)
-                memcpy(&found, bytes + at, sizeof(found));
-            const double difference = fabs((double)found - e.expected[i]);
-            largest = difference <= largest ? largest : difference;
-            if (!(difference <= TOLERANCE))
-                return fprintf(stderr, "%s: net%u, value %d: found %.9g, expected %.9g\n", path,
-                               (unsigned)number, i, (double)found, e.expected[i]),
-                       1;
-        }
+        const size_t size = IMAGES * ((size_t)e.model.about.classes + 1) * sizeof(float);
+        const double difference =
+            at + size <= length ? compare_answers(&e, (const float *)(const void *)(bytes + at)) : -1.0;
         folded_model_free(&e);
+        if (difference < 0.0)
+            return fprintf(stderr, "%s: net%u answers otherwise\n", path, (unsigned)number), 1;
+        largest = difference > largest ? difference : largest;
+        at += size;
     }
     free(bytes);
     if (at != length)
@@ -191,6 +241,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_the_same_bytes),
+        cmocka_unit_test(has_thresholds_of_labels),
         cmocka_unit_test(names_are_c),
     };
     if (argc == 3 && strcmp(argv[1], "--write") == 0)

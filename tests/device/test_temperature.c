@@ -76,7 +76,7 @@ static double by_grid(int32_t rows, int32_t classes)
 
 static void assert_fits(int32_t rows, int32_t classes)
 {
-    const double found = (double)temperature_fit(answers, rows, classes, labels);
+    const double found = (double)temperature_fit(answers, rows, classes, labels, NULL);
     const double expected = by_grid(rows, classes);
     if (!(fabs(log(found / expected)) <= 1.1e-3))
         fail_msg("temperature %.6f, by the grid %.6f", found, expected);
@@ -89,7 +89,7 @@ static void finds_what_a_grid_finds(void **state)
     for (uint32_t i = 0; i < sizeof(SURENESS) / sizeof(SURENESS[0]); i++) {
         make(MOST_ROWS, 10, SURENESS[i], 10 * i);
         assert_fits(MOST_ROWS, 10);
-        const double found = (double)temperature_fit(answers, MOST_ROWS, 10, labels);
+        const double found = (double)temperature_fit(answers, MOST_ROWS, 10, labels, NULL);
         assert_true(fabs(log(found / SURENESS[i])) < 0.25); /* and so what the answers were spoilt by */
         make(7, 2, SURENESS[i], 10 * i);
         assert_fits(7, 2);
@@ -107,12 +107,12 @@ static void knows_the_ends(void **state)
             labels[row] = row % CLASSES;
             answers[row * CLASSES + (row + 1 - right) % CLASSES] = 1.0f;
         }
-        const float found = temperature_fit(answers, ROWS, CLASSES, labels);
+        const float found = temperature_fit(answers, ROWS, CLASSES, labels, NULL);
         assert_true(found >= (float)TEMPERATURE_LEAST && found <= (float)TEMPERATURE_MOST);
         assert_true(right ? found <= 1.0f : found > 10.0f);
         assert_fits(ROWS, CLASSES);
     }
-    assert_true(temperature_fit(answers, 0, CLASSES, labels) == 1.0f);
+    assert_true(temperature_fit(answers, 0, CLASSES, labels, NULL) == 1.0f);
 }
 
 /* Rows sum to 1, keep their order and are what the formula says; 1 changes nothing, and T behind 1/T gives back. */
@@ -123,9 +123,9 @@ static void is_the_formula(void **state)
     static float before[ROWS * CLASSES];
     make(ROWS, CLASSES, 2.0, 3);
     memcpy(before, answers, sizeof(before));
-    temperature_apply(answers, ROWS, CLASSES, 1.0f);
+    temperature_apply(answers, ROWS, CLASSES, 1.0f, false);
     assert_memory_equal(answers, before, sizeof(before));
-    temperature_apply(answers, ROWS, CLASSES, 1.75f);
+    temperature_apply(answers, ROWS, CLASSES, 1.75f, false);
     for (int32_t row = 0; row < ROWS; row++) {
         double total = 0.0, sum = 0.0;
         for (int32_t k = 0; k < CLASSES; k++)
@@ -137,7 +137,7 @@ static void is_the_formula(void **state)
         }
         assert_true(fabs(sum - 1.0) <= 1e-6);
     }
-    temperature_apply(answers, ROWS, CLASSES, 1.0f / 1.75f);
+    temperature_apply(answers, ROWS, CLASSES, 1.0f / 1.75f, false);
     for (int32_t i = 0; i < ROWS * CLASSES; i++)
         assert_true(fabs((double)answers[i] - (double)before[i]) <= 1e-6);
 }

@@ -115,6 +115,14 @@ static void dense_layers(void **state)
     device_cases_dense(compare_float);
 }
 
+static void sets_of_labels(void **state)
+{
+    (void)state;
+    device_cases_sets(compare_bf16);
+    device_cases_sets(compare_half);
+    device_cases_sets(compare_float);
+}
+
 /* Muon's, in all precisions. In fp16 the step's first look at the gradients comes with them. */
 static void orthogonal_updates(void **state)
 {
@@ -171,6 +179,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_graphs, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(convolutions, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(dense_layers, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(sets_of_labels, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(orthogonal_updates, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(random_graphs_in_half, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(convolutions_in_half, emu_test_begin, emu_test_end),

@@ -96,6 +96,7 @@ static void operations_in(enum device_precision precision, device_case_compare *
     device_cases_random_graphs(GRAPHS, compare);
     device_cases_convolutions(CONVOLUTIONS, compare);
     device_cases_dense(compare);
+    device_cases_sets(compare);
 }
 
 static void operations_in_bf16(void **state)

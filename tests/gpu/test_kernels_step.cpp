@@ -273,11 +273,125 @@ static void test_loss(void **state)
     kernel_sweep(CASES, check_loss);
 }
 
+/* The loss of a class that is an answer of its own, and its slope, from its logit. */
+struct binary_expectation {
+    double p, loss, slope;
+};
+
+static binary_expectation expect_binary(double logit, double target, double weight, double gamma)
+{
+    const double p = 1.0 / (1.0 + std::exp(-logit)), rest = 1.0 / (1.0 + std::exp(logit));
+    const double log_p = -std::log1p(std::exp(-logit)), log_rest = -std::log1p(std::exp(logit));
+    return {p,
+            -weight * target * std::pow(rest, gamma) * log_p - (1.0 - target) * std::pow(p, gamma) * log_rest,
+            (1.0 - target) * std::pow(p, gamma) * (p - gamma * rest * log_rest) -
+                weight * target * std::pow(rest, gamma) * (rest - gamma * p * log_p)};
+}
+
+static void check_sets(const kernel_run &run)
+{
+    static const int32_t sizes[] = {2, 10, 1, 33, 100, 7, 1000, 64};
+    enum { SETS = 4 };
+    const int32_t rows = 1 + kernel_below(run, SETTINGS, 0, 40), classes = sizes[run.index % 8];
+    const bool probable = run.index % 3 != 1, trained = run.index % 3 != 2;
+    const double smoothing = (double)(run.index % 2 ? 0.125f : 0.0f);
+    const double gamma = run.index % 5 == 2 ? 2.0 : run.index % 5 == 3 ? 1.0 : run.index % 5 == 4 ? 0.5 : 0.0;
+    const bool weighted = run.index % 7 < 3;
+    device_memory class_weights((size_t)classes * sizeof(float)), sets((size_t)SETS * (size_t)classes);
+    float *weights = static_cast<float *>(class_weights.data);
+    uint8_t *set = static_cast<uint8_t *>(sets.data);
+    for (int32_t c = 0; c < classes; c++)
+        weights[c] = 0.25f * (float)(c % 8);
+    for (int32_t i = 0; i < SETS * classes; i++)
+        set[i] = i >= classes && kernel_below(run, PIXELS, (uint64_t)i, 2); /* the first is empty */
+    activation logits(run.type, cuda_shape{rows, classes, 1, 1}), dlogits(run.type, logits.shape);
+    device_memory labels((size_t)rows * 4), metrics(5 * sizeof(double)), scratch(cuda_loss_scratch(rows));
+    ticket_memory tickets;
+    vector probabilities((size_t)rows * (size_t)classes);
+    int32_t *label = static_cast<int32_t *>(labels.data);
+    double *sums = static_cast<double *>(metrics.data);
+    if (run.index % 4 == 0)
+        logits.whole(run, LOGITS, 2); /* 0, which is just enough, is frequent */
+    else
+        logits.random(run, LOGITS, 0.0, run.index % 4 == 1 ? 60.0 : 4.0);
+    for (int32_t r = 0; r < rows; r++) {
+        label[r] = kernel_below(run, LABELS, (uint64_t)r, SETS);
+        for (int32_t c = 0; r % 3 == 2 && c < classes; c++) /* right, or nearly */
+            logits.set(logits.offset(r, c, 0, 0),
+                       (set[label[r] * classes + c] != 0) == (r % 2 || c > 0) ? (double)(c % 3) : -0.5);
+    }
+    cuda_step step = kernel_step(run);
+    step.valid = run.index % 5 ? rows : 1 + kernel_below(run, SETTINGS, 1, rows);
+    step_memory memory(step);
+    double loss = 100.0, correct = 20.0, size = 0.0;
+    sums[0] = loss, sums[1] = correct, sums[2] = 30.0;
+    sums[CUDA_METRIC_SCALE] = run.index % 6 == 5 ? 0.0 : (double)(1 << run.index % 6);
+    sums[CUDA_METRIC_GOOD] = 0.0;
+    const double scale = run.type != CUDA_HALF ? 1.0
+                         : run.index % 6 == 5  ? (double)CUDA_SCALE_FIRST
+                                               : sums[CUDA_METRIC_SCALE];
+    cuda_loss launched = {};
+    launched.rows = rows;
+    launched.classes = classes;
+    launched.smoothing = (float)smoothing;
+    launched.focal = (float)gamma;
+    launched.class_weights = weighted ? weights : NULL;
+    launched.label_sets = set;
+    launched.step = memory.get();
+    launched.logits = logits.data;
+    launched.labels = label;
+    launched.metrics = sums;
+    launched.probabilities = probable ? probabilities.floats() : NULL;
+    launched.dlogits = trained ? dlogits.data : NULL;
+    launched.scratch = scratch.data;
+    launched.tickets = tickets.get();
+    kernel_launched(run, cuda_launch_loss(NULL, run.type, &launched), "loss of sets");
+    tickets.check(run);
+    for (int32_t r = 0; r < rows; r++) {
+        int32_t wrong = 0;
+        for (int32_t c = 0; c < classes; c++) {
+            const bool has = set[label[r] * classes + c] != 0;
+            const double logit = logits.at(r, c, 0, 0), weight = weighted ? (double)weights[c] : 1.0;
+            const double target = (has ? 1.0 - smoothing : 0.0) + smoothing / 2.0;
+            const binary_expectation e = expect_binary(logit, target, weight, gamma);
+            wrong += (logit >= 0.0) != has;
+            if (r < step.valid) {
+                loss += e.loss;
+                size += std::fabs(e.loss) + std::fmax(weight, 1.0);
+            }
+            if (probable)
+                kernel_close(run, (double)probabilities[(size_t)r * (size_t)classes + (size_t)c], e.p,
+                             e.p * 128.0 * FLOAT, "probability of a set", (size_t)(r * classes + c));
+            /* Each part is below 2 times its weight; the exponential's argument, up to 60, is rounded before it is
+             * taken. */
+            const double gradient = r < step.valid ? scale * e.slope / step.valid : 0.0;
+            const double error = 128.0 * FLOAT * std::fmax(weight, 1.0) * scale / step.valid;
+            if (trained)
+                kernel_close(run, dlogits.at(r, c, 0, 0), gradient,
+                             r < step.valid ? error + kernel_rounding(run.type) * std::fabs(gradient) : 0.0,
+                             "dlogits of a set", dlogits.offset(r, c, 0, 0));
+        }
+        correct += r < step.valid && wrong == 0;
+    }
+    kernel_close(run, sums[0], loss, 16.0 * FLOAT * size, "loss of sets", 0);
+    kernel_close(run, sums[1], correct, 0.0, "correct sets", 1);
+    kernel_close(run, sums[2], 30.0 + step.valid, 0.0, "samples", 2);
+    if (trained)
+        dlogits.check_padding(run, "padding of the dlogits of sets");
+}
+
+static void test_sets(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_sets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gather),
         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORKS = 200, IMAGES = EVALUATE_LANES + 3 };
+enum { NETWORKS = 2 * RANDOM_MODEL_NETWORKS, IMAGES = EVALUATE_LANES + 3 };
 
 /* Of float32 against double precision, and of codes: networks of random weights exaggerate every rounding. */
 static const double TOLERANCE = 1e-5, CODED_TOLERANCE = 0.1;

@@ -203,6 +203,7 @@ static void leaves_out_what_is_absent(void **state)
 static void refuses_to_write_what_it_would_not_read(void **state)
 {
     (void)state;
+    static const double not_finite[] = {0.5, NAN};
     static const struct {
         struct event event;
         const char *expected;
@@ -214,6 +215,8 @@ static void refuses_to_write_what_it_would_not_read(void **state)
          "plan event: \"process_bytes\" is 9007199254740994, expected 0 to 9007199254740992"},
         {{.kind = EVENT_STAGE, .stage = {.budget = {NAN, INFINITY, NAN}}},
          "stage event: \"steps\" is inf, expected a finite number"},
+        {{.kind = EVENT_TEST, .test = {.label_thresholds = {not_finite, 2}}},
+         "test event: \"label_thresholds\" has nan, expected finite numbers"},
     };
     struct error err;
     struct journal journal;
@@ -364,6 +367,18 @@ static const struct bad_event {
      "[[11111,11111,11111,11111],[11111,11111,11111,11111,11111]]}",
      "test event: \"confusion\" is [[11111,11111,11111,11111],[11111,11111,1111..., expected as many "
      "columns as rows"},
+    {"{\"event\":\"test\",\"stage\":0,\"id\":1,\"accuracy\":1,\"loss\":0,\"elapsed_seconds\":1,\"models\":1,"
+     "\"label_counts\":[[1,2,3,4],[1,2,3]]}",
+     "test event: \"label_counts\" is [[1,2,3,4],[1,2,3]], expected rows of as many columns"},
+    {"{\"event\":\"test\",\"stage\":0,\"id\":1,\"accuracy\":1,\"loss\":0,\"elapsed_seconds\":1,\"models\":1,"
+     "\"label_counts\":[[1,2,3,0.5]]}",
+     "test event: \"label_counts\" is 0.5, expected rows of whole numbers from 0 to 4294967295"},
+    {"{\"event\":\"test\",\"stage\":0,\"id\":1,\"accuracy\":1,\"loss\":0,\"elapsed_seconds\":1,\"models\":1,"
+     "\"label_counts\":7}",
+     "test event: \"label_counts\" is 7, expected rows of as many columns"},
+    {"{\"event\":\"test\",\"stage\":0,\"id\":1,\"accuracy\":1,\"loss\":0,\"elapsed_seconds\":1,\"models\":1,"
+     "\"label_thresholds\":[0.5,null]}",
+     "test event: \"label_thresholds\" is [0.5,null], expected an array of finite numbers"},
 };
 
 static void names_what_is_wrong(void **state)
@@ -408,6 +423,8 @@ static void names_what_is_wrong(void **state)
 #define TYPE_TEXTS         "strings"
 #define TYPE_SHAPE         "three whole numbers"
 #define TYPE_MATRIX        "square of whole numbers"
+#define TYPE_TABLE         "rows of whole numbers"
+#define TYPE_NUMBERS       "numbers"
 #define TYPE_GRAPH         "object"
 #define NOTE_ALWAYS        ""
 #define NOTE_SOMETIMES     "; may be absent"

@@ -28,6 +28,9 @@ static void test_added(void **state)
         /* A past is there beside both. */
         {{.training = 1000, .values = 10, .past = 60}, 1080, 70},
         {{.training = 1000, .values = 10, .inheritance = 2000, .parent = 80, .past = 60}, 2140, 140},
+        /* Of a test the answers are there beside its training, and beside what is made of them when that is over. */
+        {{.training = 1000, .values = 10, .answers = 500, .predictions = 400}, 1520, 900},
+        {{.training = 1000, .values = 10, .answers = 500, .predictions = 4000}, 4500, 4500},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -36,6 +36,7 @@ struct sample {
 };
 
 static char *sample_names[] = {"cat", "d\xc3\xb6g \"x\""};
+static double sample_thresholds[] = {0.75, 0.1 + 0.2};
 
 static void sample_make(struct sample *sample, bool pooled)
 {
@@ -108,13 +109,14 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-static void round_trip(bool pooled)
+static void round_trip(bool pooled, bool labels)
 {
     struct sample sample;
     struct model model;
     struct error err;
 
     sample_make(&sample, pooled);
+    sample.about.label_thresholds = labels ? sample_thresholds : NULL;
     assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
     assert_ok(model_load(path, &model, &err), err);
     assert_int_equal(model.graph.count, sample.graph.count);
@@ -130,6 +132,9 @@ static void round_trip(bool pooled)
     assert_true(model.about.temperature == 1.25f && model.about.plain_temperature == 1 / 3.0f);
     assert_int_equal(model.about.id, 17);
     assert_true(model.about.validation_accuracy == sample.about.validation_accuracy);
+    assert_int_equal(model.about.label_thresholds != NULL, labels);
+    if (labels)
+        assert_memory_equal(model.about.label_thresholds, sample_thresholds, sizeof(sample_thresholds));
     model_free(&model);
     sample_free(&sample);
 }
@@ -137,8 +142,9 @@ static void round_trip(bool pooled)
 static void comes_back_bit_for_bit(void **state)
 {
     (void)state;
-    round_trip(true);
-    round_trip(false);
+    round_trip(true, false);
+    round_trip(false, false);
+    round_trip(true, true);
 }
 
 /* Models that were written before there were views have one, and those before temperatures are not calibrated. */
@@ -187,23 +193,55 @@ static void changes_temperatures_alone(void **state)
     snprintf(other, sizeof(other), "%s/other", folder);
     assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
     assert_ok(file_read(path, &before, &length, &err), err);
-    assert_ok(model_calibrate(path, other, 2.0f / 3.0f, 11.0f, hash, &err), err);
+    assert_ok(model_calibrate(path, other, 2.0f / 3.0f, 11.0f, NULL, hash, &err), err);
     assert_ok(model_load(other, &model, &err), err);
     assert_true(model.about.temperature == 2.0f / 3.0f && model.about.plain_temperature == 11.0f);
     assert_string_equal(model.hash, hash);
     assert_memory_equal(model.values, sample.values, sample.table.total * sizeof(float));
     model_free(&model);
-    assert_ok(
-        model_calibrate(other, path, sample.about.temperature, sample.about.plain_temperature, hash, &err),
-        err);
+    assert_ok(model_calibrate(other, path, sample.about.temperature, sample.about.plain_temperature, NULL,
+                              hash, &err),
+              err);
     assert_ok(file_read(path, &after, &again, &err), err);
     assert_int_equal(again, length);
     assert_memory_equal(after, before, length);
     assert_ok(file_write_atomic(other, before, 40, &err), err);
-    assert_int_equal(model_calibrate(other, path, 1.0f, 1.0f, hash, &err), ST_FORMAT);
+    assert_int_equal(model_calibrate(other, path, 1.0f, 1.0f, NULL, hash, &err), ST_FORMAT);
     unlink(other);
     free(before);
     free(after);
+    sample_free(&sample);
+}
+
+/* Thresholds of labels that a search's model has give way to those that are found; without any they stay. */
+static void changes_thresholds_of_labels(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct model model;
+    struct error err;
+    char *found, *wanted, other[80], hash[MODEL_HASH_LENGTH];
+    size_t length, wanted_length;
+    double even[] = {0.5, 0.5};
+
+    sample_make(&sample, true);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    sample.about.label_thresholds = sample_thresholds;
+    assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
+    assert_ok(file_read(path, &wanted, &wanted_length, &err), err);
+    sample.about.label_thresholds = even;
+    assert_ok(model_save(other, &sample.graph, sample.values, &sample.about, &err), err);
+    assert_ok(model_calibrate(other, path, 1.25f, 1 / 3.0f, sample_thresholds, hash, &err), err);
+    assert_ok(model_calibrate(path, other, 2.0f, 1 / 3.0f, NULL, hash, &err), err);
+    assert_ok(model_load(other, &model, &err), err);
+    assert_memory_equal(model.about.label_thresholds, sample_thresholds, sizeof(sample_thresholds));
+    assert_ok(file_read(path, &found, &length, &err), err);
+    assert_int_equal(length, wanted_length);
+    assert_memory_equal(found, wanted, length);
+    unlink(other);
+    model_free(&model);
+    free(found);
+    free(wanted);
     sample_free(&sample);
 }
 
@@ -306,6 +344,14 @@ static const struct damage {
     {"[0.25,", "[{25},", "\"deviation\" in __metadata__ is no JSON: [{25},"},
     {"\\\"input\\\":[3,", "\\\"input\\\":[5,", "the graph's images have 5 channels, expected 1 to 4"},
     {"{\"dtype\"", "[\"dtype\"", "no JSON object"},
+    {"\"[0.75,0.30", "\"[0.75 0.30", "\"label_thresholds\" in __metadata__ is no JSON: [0.75 0.30"},
+    {"\"[0.75,", "\"[     ", "\"label_thresholds\" has 1 numbers, expected 2, one a class"},
+    {"\"[0.75,", "\"[null,", "label_thresholds[0] is no number from 0 to 1"},
+    {"\"[0.75,", "\"[1.01,", "label_thresholds[0] is no number from 0 to 1"},
+    {"\"[0.75,0.", "\"[0.75,-.", NULL},
+    {"\"[0.75,0.3", "\"[0.75,-13", "label_thresholds[1] is no number from 0 to 1"},
+    {"\"label_thresholds\":\"[0.75,0.", "\"label_thresholds\":7,\"x\":\"0.",
+     "no string \"label_thresholds\""},
 };
 
 static void refuses_a_changed_header(void **state)
@@ -317,6 +363,7 @@ static void refuses_a_changed_header(void **state)
     size_t length;
 
     sample_make(&sample, true);
+    sample.about.label_thresholds = sample_thresholds;
     assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
     assert_ok(file_read(path, &bytes, &length, &err), err);
     for (size_t i = 0; i < sizeof(damages) / sizeof(*damages); i++) {
@@ -387,6 +434,7 @@ static void survives_every_flipped_bit(void **state)
     uint64_t header = 0;
 
     sample_make(&sample, true);
+    sample.about.label_thresholds = sample_thresholds;
     assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
     assert_ok(file_read(path, &bytes, &length, &err), err);
     memcpy(&header, bytes, 8);
@@ -413,9 +461,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back_bit_for_bit),     cmocka_unit_test(knows_older_files),
-        cmocka_unit_test(changes_temperatures_alone), cmocka_unit_test(has_the_promised_layout),
-        cmocka_unit_test(refuses_every_cut),          cmocka_unit_test(refuses_a_changed_header),
-        cmocka_unit_test(refuses_a_longer_header),    cmocka_unit_test(survives_every_flipped_bit),
+        cmocka_unit_test(changes_temperatures_alone), cmocka_unit_test(changes_thresholds_of_labels),
+        cmocka_unit_test(has_the_promised_layout),    cmocka_unit_test(refuses_every_cut),
+        cmocka_unit_test(refuses_a_changed_header),   cmocka_unit_test(refuses_a_longer_header),
+        cmocka_unit_test(survives_every_flipped_bit),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

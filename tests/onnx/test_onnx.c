@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORKS = 200, IMAGES = 2 };
+enum { NETWORKS = 2 * RANDOM_MODEL_NETWORKS, IMAGES = 2 };
 
 /* Rounding of the normalisation's two constants to float32, through networks of a dozen layers. */
 static const double TOLERANCE = 1e-5;
@@ -46,6 +46,9 @@ static void reads_the_function_that_was_written(void **state)
         assert_int_equal(again.about.classes, model.about.classes);
         for (int32_t k = 0; k < model.about.classes; k++)
             assert_string_equal(again.about.class_names[k], model.about.class_names[k]);
+        assert_int_equal(again.about.label_thresholds != NULL, model.about.label_thresholds != NULL);
+        for (int32_t k = 0; model.about.label_thresholds != NULL && k < model.about.classes; k++)
+            assert_true(again.about.label_thresholds[k] == model.about.label_thresholds[k]);
         assert_true(fabsf(again.about.plain_temperature - model.about.plain_temperature) <= 1e-6f);
         uint8_t *pixels = malloc(random_model_pixels(&model));
         assert_non_null(pixels);
@@ -173,7 +176,7 @@ static void survives_damage(void **state)
 }
 
 /* Where `from` stands first in the bytes it becomes `to`, of the same length. */
-static void refuses(const char *from, const char *to, const char *told)
+static void refuses(uint32_t seed, const char *from, const char *to, const char *told)
 {
     struct model model, read;
     struct error err;
@@ -181,7 +184,7 @@ static void refuses(const char *from, const char *to, const char *told)
     size_t length;
     const size_t size = strlen(from);
     assert_int_equal(size, strlen(to));
-    random_model_make(0, &model);
+    random_model_make(seed, &model);
     write_model(&model, &bytes, &length);
     unsigned char *place = memmem(bytes, length, from, size);
     assert_non_null(place);
@@ -198,9 +201,34 @@ static void refuses(const char *from, const char *to, const char *told)
 static void names_what_it_cannot_read(void **state)
 {
     (void)state;
-    refuses("Softmax", "Hardmax", "node \"probabilities\" (Hardmax): the operator is not known");
-    refuses("kernel_shape", "kernel_shade", "(Conv): attribute \"kernel_shade\" is not known");
-    refuses("axis", "axle", "attribute \"axle\" is not known");
+    refuses(0, "Softmax", "Hardmax", "node \"probabilities\" (Hardmax): the operator is not known");
+    refuses(0, "kernel_shape", "kernel_shade", "(Conv): attribute \"kernel_shade\" is not known");
+    refuses(RANDOM_MODEL_NETWORKS, "[0.3,", "[nil,",
+            "metadata: \"label_thresholds\" has 0 numbers, expected");
+    refuses(RANDOM_MODEL_NETWORKS, "[0.3,", "[1.3,",
+            "metadata: label_thresholds[0] is no number from 0 to 1");
+    refuses(0, "axis", "axle", "attribute \"axle\" is not known");
+}
+
+/* Of a file without thresholds they are the usual ones. */
+static void knows_labels_without_thresholds(void **state)
+{
+    struct model model, read;
+    struct error err;
+    unsigned char *bytes;
+    size_t length;
+    (void)state;
+    random_model_make(RANDOM_MODEL_NETWORKS, &model);
+    write_model(&model, &bytes, &length);
+    unsigned char *place = memmem(bytes, length, "label_thresholds", 16);
+    assert_non_null(place);
+    *place = 'L';
+    check(onnx_read(bytes, length, &read, NULL, &err), &err);
+    for (int32_t k = 0; k < read.about.classes; k++)
+        assert_true(read.about.label_thresholds[k] == 0.5);
+    model_free(&read);
+    model_free(&model);
+    free(bytes);
 }
 
 static int write_networks(const char *folder)
@@ -274,6 +302,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(writes_the_same_bytes),
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(names_what_it_cannot_read),
+        cmocka_unit_test(knows_labels_without_thresholds),
     };
     if (argc == 3 && strcmp(argv[1], "--write") == 0)
         return write_networks(argv[2]);

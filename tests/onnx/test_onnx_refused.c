@@ -216,6 +216,7 @@ static void check_told(const struct file *file, const char *what, const char *to
 #define CONV         "Conv c x kernel;"
 #define END_OF(name) ";GlobalAveragePool g " name ";Flatten f g;Gemm y f matrix"
 #define END          END_OF("c")
+#define LOGITS       "GlobalAveragePool g c;Flatten f g;Gemm z f matrix"
 
 static void test_nodes(void **state)
 {
@@ -261,11 +262,18 @@ static void test_nodes(void **state)
         {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f matrix alpha=0.5", "expected alpha and beta of 1"},
         {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f matrix transA=1", "transA: found 1, expected 0"},
         {CONV END ";Softmax z y axis=0", "axis: found 0, expected 1"},
+        {CONV LOGITS ";Sigmoid y z", NULL},
+        {CONV LOGITS ";Mul s z half;Sigmoid y s", NULL},
+        {CONV LOGITS ";Sigmoid s z;Mul y s half", "output \"y\" is not what the last layer"},
+        {CONV LOGITS ";Mul s z none;Sigmoid y s", "the last layer is divided by"},
+        {CONV LOGITS ";Sigmoid s z;Sigmoid y s", "(Sigmoid): input 0 is not what a layer yields"},
+        {CONV END ";Sigmoid s c;Identity y2 s", NULL},
         {CONV "GlobalAveragePool g c;Flatten f g;Gemm z f matrix", "output \"y\" is not what the last layer"},
         {CONV END ";Relu r c", "output \"y\" is not what the last layer"},
         /* formulas that are nearly those of activations */
         {CONV "Sigmoid s matrix" END, "(Sigmoid): input 0 is not what a layer yields"},
-        {CONV "Mul h c half;Sigmoid s h" END, "its input is a layer times 0.5, expected 1"},
+        {CONV "Mul h c half;Sigmoid s h;Mul d c s" END_OF("d"),
+         "by a Sigmoid of a layer times 0.5, expected 1"},
         {CONV "Erf e c" END, "its input is a layer times 1, expected 0.707107"},
         {CONV "HardSigmoid s c" END, "expected alpha of 1 / 6 and beta of 1 / 2"},
         {CONV "HardSigmoid s c alpha=0.16666667 beta=0.4" END, "expected alpha of 1 / 6 and beta of 1 / 2"},

@@ -85,6 +85,7 @@ static void probe_graph(uint64_t seed, struct tally *tally)
                                     .label_smoothing = seed % 5 == 0 ? 0.0f : 0.1f,
                                     .focal = (const float[]){0.0f, 2.0f, 0.5f, 1.0f}[seed % 4],
                                     .weighted = seed % 3 == 0,
+                                    .sets = seed % 8 >= 4,
                                     .batch_norm_momentum = 0.1f};
     if (random_graph_make(&graph, seed, &err) != ST_OK)
         fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);

@@ -240,6 +240,67 @@ static void loss_by_hand(void **state)
     session_close(&session);
 }
 
+/* Of two classes, each an answer of its own: smoothed by 0.1, the second's positive part counts half. */
+static void loss_of_sets_by_hand(void **state)
+{
+    (void)state;
+    struct device_session session;
+    struct lower_options options = {
+        .purpose = PROG_TRAIN, .batch = 4, .label_smoothing = 0.1f, .weighted = true, .sets = true};
+    struct graph graph = {0};
+    struct error err;
+    assert_int_equal(graph_new(&graph, 1, 1, 1, &err), ST_OK);
+    const struct layer dense = {
+        .kind = LAYER_DENSE, .input_count = 1, .out_channels = 2, .stride = 1, .groups = 1};
+    assert_int_equal(graph_append(&graph, dense, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    session_open(&session, &ref_device_ops, &graph, &options, 4, 1);
+    graph_free(&graph);
+    static const uint8_t sets[] = {0, 0, 1, 0, 1, 1};
+    static const float weights[] = {1.0f, 0.5f};
+    session.images.view.label_sets = sets;
+    session.images.view.label_set_count = 3;
+    session.images.view.class_weights = weights;
+    for (int32_t i = 0; i < 4; i++)
+        session.images.labels[i] = 0;
+    session.ops->dataset_free(session.device, session.dataset);
+    assert_int_equal(
+        session.ops->dataset_upload(session.device, &session.images.view, &session.dataset, &err), ST_OK);
+    session.binding.dataset = session.dataset;
+    session_bind(&session);
+
+    const int32_t op = find(&session, PROG_OP_LOSS);
+    const struct prog_op *loss = &session.program.ops[op];
+    const float three = logf(3.0f); /* 3/4 */
+    const float logits[] = {three, -three, 0, three, -three, -three, 50, -50}, labels[] = {1, 2, 0, 2};
+    session_write(&session, loss->inputs[LOSS_IN_LOGITS], logits);
+    session_write(&session, loss->inputs[LOSS_IN_LABELS], labels);
+    session_run_op(&session, op, &(struct step){.valid = 3}); /* the last row does not count */
+    double metrics[METRIC_COUNT];
+    assert_int_equal(ref_device_ops.program_metrics(session.device, session.prepared, metrics, &session.err),
+                     ST_OK);
+    const double sure = -log(0.75), unsure = -log(0.25), even = log(2), yes = 0.95, no = 0.05;
+    const double rows[] = {yes * sure + no * unsure + 0.5 * no * unsure + yes * sure,
+                           even + 0.5 * yes * sure + no * unsure,
+                           no * unsure + yes * sure + 0.5 * no * unsure + yes * sure};
+    assert_true(fabs(metrics[METRIC_LOSS] - (rows[0] + rows[1] + rows[2])) <= 1e-6);
+    assert_true(metrics[METRIC_CORRECT] == 3); /* 0 is just enough */
+    assert_true(metrics[METRIC_SAMPLES] == 3);
+    const double expected[] = {no * 0.75 - yes * 0.25,
+                               yes * 0.25 - 0.5 * no * 0.75,
+                               no * 0.5 - yes * 0.5,
+                               no * 0.75 - 0.5 * yes * 0.25,
+                               yes * 0.25 - no * 0.75,
+                               yes * 0.25 - 0.5 * no * 0.75,
+                               0,
+                               0};
+    float *dlogits = session_read(&session, loss->outputs[LOSS_OUT_DLOGITS]);
+    for (int32_t i = 0; i < 8; i++)
+        assert_true(fabs((double)dlogits[i] - expected[i] / 3) <= 1e-7);
+    free(dlogits);
+    session_close(&session);
+}
+
 /* The gradient and the values of one weight of each kind, through two updates. */
 struct followed {
     size_t kernel, bias; /* offsets in the flat array */
@@ -519,6 +580,7 @@ int main(void)
         cmocka_unit_test(views_by_hand),
         cmocka_unit_test(cutout_clears_a_clipped_square),
         cmocka_unit_test(loss_by_hand),
+        cmocka_unit_test(loss_of_sets_by_hand),
         cmocka_unit_test(sgd_by_hand),
         cmocka_unit_test(adamw_by_hand),
         cmocka_unit_test(muon_by_hand),

@@ -72,6 +72,17 @@ static void make_sample(struct sample *sample, int32_t classes)
     assert_int_equal(metrics_from_confusion(&sample->metrics, classes, sample->counts, &err), ST_OK);
 }
 
+/* Of several labels. */
+struct label_sample {
+    char names[1000][32];
+    char *name_list[1000];
+    int64_t counts[1000 * LABELS_COUNTS];
+    double thresholds[1000];
+    struct history history;
+    struct history_test test;
+    struct metrics metrics;
+};
+
 /* 240 candidates in families of five, the last one a final fit of 40 epochs; a test of it. */
 struct search {
     struct history history;
@@ -144,8 +155,8 @@ static void make_answers(struct answers *answers)
                                                 .class_names = names,
                                                 .rows = answers->rows,
                                                 .probabilities = answers->probabilities};
-    assert_int_equal(rankings_make(&answers->rankings, answers->probabilities, 400, 3, answers->labels, &err),
-                     ST_OK);
+    const struct answered answered = {answers->probabilities, 400, 3, answers->labels, NULL};
+    assert_int_equal(rankings_make(&answers->rankings, &answered, &err), ST_OK);
 }
 
 /* ---- small pictures ---- */
@@ -247,6 +258,54 @@ static void draws_confusion(void **state)
                      ST_OK);
     compare("confusion-100", "shares-20");
     metrics_free(&sample.metrics);
+}
+
+/* Classes of 5 to 60 images of 400; of 1000 classes one in eight has none. */
+static void make_labels(struct label_sample *sample, int32_t classes)
+{
+    uint32_t state = 5;
+    struct error err;
+    memset(sample, 0, sizeof(*sample));
+    for (int32_t k = 0; k < classes; k++) {
+        int64_t *counts = &sample->counts[k * LABELS_COUNTS];
+        const int64_t all = classes > 100 && k % 8 == 3 ? 0 : 5 + draw_number(&state, 56);
+        const int64_t found = all - all * draw_number(&state, 60) / 100;
+        counts[LABELS_TRUE_POSITIVE] = found;
+        counts[LABELS_FALSE_NEGATIVE] = all - found;
+        counts[LABELS_FALSE_POSITIVE] = draw_number(&state, 30);
+        counts[LABELS_TRUE_NEGATIVE] = 400 - all - counts[LABELS_FALSE_POSITIVE];
+        snprintf(sample->names[k], sizeof(sample->names[k]),
+                 k % 3 == 0 ? "sugar maple %d" : "microcomputer %d", k);
+        sample->name_list[k] = sample->names[k];
+        sample->thresholds[k] = 0.2 + draw_number(&state, 600) / 1000.0;
+    }
+    sample->history = (struct history){.classes = classes, .class_names = sample->name_list, .several = true};
+    sample->test =
+        (struct history_test){.labels = {.counts = sample->counts}, .thresholds = sample->thresholds};
+    assert_int_equal(
+        metrics_from_labels(&sample->metrics, classes, &sample->test.labels, sample->counts, 200, &err),
+        ST_OK);
+}
+
+static void draws_labels(void **state)
+{
+    static struct label_sample sample;
+    static const struct {
+        int32_t classes;
+        const char *name, *other;
+    } cases[] = {{20, "labels-20", "labels-1000"},
+                 {100, "labels-100", "labels-20"},
+                 {1000, "labels-1000", "labels-20"}};
+    const struct plots_stage stage = {
+        .history = &sample.history, .test = &sample.test, .metrics = &sample.metrics};
+    struct error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        make_labels(&sample, cases[i].classes);
+        assert_int_equal(plot_labels(&picture, &stage, &err), ST_OK);
+        compare(cases[i].name, cases[i].other);
+        metrics_free(&sample.metrics);
+    }
 }
 
 static void draws_a_search(void **state)
@@ -353,13 +412,10 @@ static void tells_of_missing_glyphs(void **state)
 int main(int count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws_confusion),
-        cmocka_unit_test(draws_a_search),
-        cmocka_unit_test(draws_a_network),
-        cmocka_unit_test(draws_answers),
-        cmocka_unit_test(draws_accuracy_against_budget),
-        cmocka_unit_test(draws_a_sheet),
-        cmocka_unit_test(tells_of_missing_glyphs),
+        cmocka_unit_test(draws_confusion), cmocka_unit_test(draws_labels),
+        cmocka_unit_test(draws_a_search),  cmocka_unit_test(draws_a_network),
+        cmocka_unit_test(draws_answers),   cmocka_unit_test(draws_accuracy_against_budget),
+        cmocka_unit_test(draws_a_sheet),   cmocka_unit_test(tells_of_missing_glyphs),
     };
     writing = count > 1 && strcmp(arguments[1], "--write-pictures") == 0;
     const int made = mkstemps(path, 4);

@@ -16,6 +16,7 @@ enum { ROWS = 300, CLASSES = 7 };
 
 static float probabilities[ROWS * CLASSES];
 static int32_t labels[ROWS];
+static const struct answered answered = {probabilities, ROWS, CLASSES, labels, NULL};
 
 /* With many equal values, and labels that have something to do with them; class 6 does not occur. */
 static void make(uint32_t stream)
@@ -84,19 +85,19 @@ static void ranks_by_the_definitions(void **state)
         struct error err;
         double sums[4] = {0};
         make(2 * stream);
-        assert_int_equal(rankings_make(&rankings, probabilities, ROWS, CLASSES, labels, &err), ST_OK);
+        assert_int_equal(rankings_make(&rankings, &answered, &err), ST_OK);
         for (int32_t k = 0; k < CLASSES - 1; k++) {
             const double auc = auc_by_pairs(k), precision = precision_by_thresholds(k);
-            double all = 0.0;
+            double of_class = 0.0;
             for (int32_t i = 0; i < ROWS; i++)
-                all += labels[i] == k;
+                of_class += labels[i] == k;
             assert_near(rankings.of_class[k].roc_auc, auc);
             assert_near(rankings.of_class[k].average_precision, precision);
             assert_true(auc > 0.6 && auc < 1.0);
             sums[0] += auc / (CLASSES - 1);
             sums[1] += precision / (CLASSES - 1);
-            sums[2] += auc * all / ROWS;
-            sums[3] += precision * all / ROWS;
+            sums[2] += auc * of_class / ROWS;
+            sums[3] += precision * of_class / ROWS;
         }
         assert_true(isnan(rankings.of_class[6].roc_auc) && isnan(rankings.of_class[6].average_precision));
         assert_near(rankings.macro.roc_auc, sums[0]);
@@ -135,7 +136,7 @@ static void calibration_by_bins(void **state)
         top += (before < 5) / (double)ROWS;
         loss -= log((double)answer[labels[i]]) / ROWS;
     }
-    const struct scores scores = scores_of(probabilities, ROWS, CLASSES, labels);
+    const struct scores scores = scores_of(&answered);
     assert_near(scores.calibration_error, error);
     assert_near(scores.loss, loss);
     assert_near(scores.top, top);
@@ -150,16 +151,16 @@ static void knows_the_ends(void **state)
     struct rankings rankings;
     struct error err;
     (void)state;
-    struct scores scores = scores_of(sure, 0, 2, right);
+    struct scores scores = scores_of(&(struct answered){sure, 0, 2, right, NULL});
     assert_true(isnan(scores.loss) && isnan(scores.calibration_error) && isnan(scores.top));
-    scores = scores_of(sure, 2, 2, right);
+    scores = scores_of(&(struct answered){sure, 2, 2, right, NULL});
     assert_true(scores.loss == 0.0 && scores.calibration_error == 0.0 && isnan(scores.top));
-    scores = scores_of(sure, 2, 2, wrong);
+    scores = scores_of(&(struct answered){sure, 2, 2, wrong, NULL});
     assert_true(isfinite(scores.loss) && scores.loss > 80.0 && scores.calibration_error == 1.0);
-    assert_int_equal(rankings_make(&rankings, sure, 2, 2, wrong, &err), ST_OK);
+    assert_int_equal(rankings_make(&rankings, &(struct answered){sure, 2, 2, wrong, NULL}, &err), ST_OK);
     assert_true(rankings.macro.roc_auc == 0.0 && rankings.macro.average_precision == 0.5);
     rankings_free(&rankings);
-    assert_int_equal(rankings_make(&rankings, sure, 2, 2, one, &err), ST_OK);
+    assert_int_equal(rankings_make(&rankings, &(struct answered){sure, 2, 2, one, NULL}, &err), ST_OK);
     assert_true(isnan(rankings.macro.roc_auc) && isnan(rankings.weighted.average_precision));
     rankings_free(&rankings);
 }

@@ -4,6 +4,7 @@
 
 #include "host/net/start.h"
 #include "host/run/engine.h"
+#include "host/run/testing.h"
 #include "tests/support/tiny_job.h"
 
 #include <setjmp.h>
@@ -19,6 +20,7 @@ enum { BATCH = 32, AMPLE = 1 << 30 };
 static const struct team ONE = {0, 1};
 
 static size_t memory_free, memory_total; /* of the device */
+static size_t answers;                   /* of a test; 0: it is none */
 
 static void limited_info(struct device *device, struct device_info *info)
 {
@@ -66,7 +68,7 @@ static void close_all(struct fixture *f)
 /* Opens and closes a trainer; the bytes of its training, 0 with *st when there is none. */
 static size_t bytes_of(struct fixture *f, int32_t batch, int32_t least, enum status *st)
 {
-    struct memory_need need = {0};
+    struct memory_need need = {.answers = answers};
     struct trainer *trainer;
     struct error err;
     f->candidate->batch = batch;
@@ -137,6 +139,57 @@ static void test_batch_of_a_job_that_repeats(void **state)
     close_all(&f);
 }
 
+/* A test's answers take their part of the host's memory, but none of another device's. */
+static void test_room_beside_answers(void **state)
+{
+    static struct fixture f;
+    enum status st;
+    (void)state;
+    open_all(&f, true);
+    const size_t whole = bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st);
+    const size_t half = bytes_of(&f, BATCH / 2, ADMISSION_LEAST_BATCH, &st);
+    answers = AMPLE / 4;
+    memory_free = with_reserve(whole);
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), 0);
+    assert_int_equal(st, ST_MEMORY);
+    memory_free = with_reserve(half + (whole - half) / 2) + answers;
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), half);
+    memory_free = with_reserve(whole);
+    f.run.memory.device_is_host = false;
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), whole);
+    answers = 0;
+    close_all(&f);
+}
+
+/* By numbers alone: 1,000 classes, 50,000 test images, 25,000 of validation, of which 1,000 are kept out. */
+static void test_answers_are_reserved(void **state)
+{
+    static struct fixture f;
+    struct memory memory = {.device_is_host = true};
+    struct memory_need test = {.training = 1000000}, stage = {.training = 1000000};
+    enum { CONFUSION = 8 * 1000 * 1000, ROW = 4 * 1000, TESTED = 50000, VALIDATION = 25000, UNSEEN = 1000 };
+    (void)state;
+    open_all(&f, false);
+    const struct dataset data = f.run.data;
+    f.run.data.classes = 1000;
+    f.run.data.sample_count[SPLIT_TEST] = TESTED;
+    f.run.data.sample_count[SPLIT_VALIDATION] = VALIDATION;
+    testing_need(&f.run, false, &test);
+    assert_int_equal(test.answers, CONFUSION + TESTED);
+    assert_int_equal(test.predictions, 0);
+    testing_need(&f.run, true, &stage);
+    assert_int_equal(stage.answers,
+                     CONFUSION + TESTED + (TESTED + VALIDATION + UNSEEN) * ROW + 4 * VALIDATION);
+    assert_true(stage.predictions > (size_t)(TESTED + VALIDATION) * ROW);
+    memory_reserve(&memory, &test, 0);
+    assert_int_equal(memory.in_training, test.answers + test.training);
+    memory_release(&memory, &test);
+    memory_reserve(&memory, &stage, 0); /* the file's rows come when the training is over, and are more */
+    assert_int_equal(memory.in_training, stage.answers + stage.predictions);
+    f.run.data = data;
+    close_all(&f);
+}
+
 static void test_prepared_ahead(void **state)
 {
     static struct fixture f;
@@ -169,8 +222,8 @@ static void test_prepared_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch_that_fits),
-        cmocka_unit_test(test_batch_of_a_job_that_repeats),
+        cmocka_unit_test(test_batch_that_fits),     cmocka_unit_test(test_batch_of_a_job_that_repeats),
+        cmocka_unit_test(test_room_beside_answers), cmocka_unit_test(test_answers_are_reserved),
         cmocka_unit_test(test_prepared_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

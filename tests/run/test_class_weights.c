@@ -48,6 +48,25 @@ static void test_weights(void **state)
     check(&(struct job_strings){2, {"a=b=2.5", "dog=0"}}, (const float[]){1.0f, 2.5f, 0.0f, 1.0f});
 }
 
+/* With any number of labels an image, those with a class weigh as much as those without; one that all have, 1. */
+static void test_labels(void **state)
+{
+    static uint8_t sets[] = {1, 0, 0, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1};
+    const struct job_train job = {.class_weights = {1, {"balanced"}}};
+    struct dataset data = data_of();
+    struct error err;
+    float *weights;
+    (void)state;
+    data.label_sets = sets; /* of six images, of two, of one, of none for training */
+    data.label_set_count = 4;
+    assert_int_equal(class_weights_of(&job, &data, &weights, &err), ST_OK);
+    assert_float_equal(weights[0], 1.0f, 0.0f);
+    assert_float_equal(weights[1], 7.0f / 2.0f, 0.0f);
+    assert_float_equal(weights[2], 8.0f, 0.0f);
+    assert_float_equal(weights[3], 1.0f, 0.0f);
+    free(weights);
+}
+
 static void check_refused(const struct job_strings *list, const char *text)
 {
     const struct job_train job = {.class_weights = *list};
@@ -91,7 +110,7 @@ static void test_run(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_weights), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_run)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_weights), cmocka_unit_test(test_labels),
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,9 +30,9 @@ check "an exported model" "$venv/bin/python" tests/python/check_onnx.py "$work/a
 check "an exported model in int8" "$venv/bin/python" tests/python/check_onnx.py "$work/int8.onnx"
 mkdir "$work/networks" "$work/coded"
 check "test_onnx --write" $helpers/onnx/test_onnx --write "$work/networks"
-check "200 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work/networks"
+check "400 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work/networks"
 check "test_onnx --write-int8" $helpers/onnx/test_onnx --write-int8 "$work/coded"
-check "200 random networks in int8" "$venv/bin/python" tests/python/check_onnx.py --int8 "$work/coded"
+check "400 random networks in int8" "$venv/bin/python" tests/python/check_onnx.py --int8 "$work/coded"
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
 check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
 finish

@@ -17,7 +17,8 @@ enum { TEXT_MAX = 4096 };
 
 static const char reference_file[] = "spec/REFERENCE.md";
 static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg", "samples/csv.cfg", "samples/steps.cfg"};
+                                      "samples/folder.cfg",        "samples/csv.cfg",
+                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 /* ---- values ---- */
@@ -30,6 +31,7 @@ static void test_defaults(void **state)
     static const char *const defaults[SPEC_KEY_COUNT][2] = {
         {"dataset.format", "\"auto\""},
         {"dataset.path", "\".\""},
+        {"dataset.labels", "\"one\""},
         {"dataset.images", "\"\""},
         {"dataset.validation", "0.1"},
         {"dataset.test", "0.15"},
@@ -119,6 +121,7 @@ static const struct value_case {
 } values[] = {
     {"dataset.format", "\"cifar100\"", "\"cifar100\""},
     {"dataset.path", "\"/tmp\"", "\"/tmp\""},
+    {"dataset.labels", "\"several\"", "\"several\""},
     {"dataset.images", "\"/\"", "\"/\""},
     {"dataset.validation", "0.25", "0.25"},
     {"dataset.test", ".5", "0.5"},

@@ -14,7 +14,8 @@
 enum { TEXT_MAX = 4096 };
 
 static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg", "samples/csv.cfg", "samples/steps.cfg"};
+                                      "samples/folder.cfg",        "samples/csv.cfg",
+                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 #define GOOD "dataset = { path = \".\"; };\n"

@@ -26,6 +26,7 @@ static void compare_graph(const struct graph *graph, uint64_t seed, enum prog_pu
                                         .label_smoothing = train ? 0.125f : 0.0f,
                                         .focal = train && seed % 4 == 1 ? 2.0f : 0.0f,
                                         .weighted = train && seed % 3 == 1,
+                                        .sets = seed % 8 >= 4,
                                         .batch_norm_momentum = 0.25f},
                             .images = 7,
                             .larger = seed % 3 == 0 ? 1 + (int32_t)(seed % 7) : 0,
@@ -184,4 +185,46 @@ void device_cases_dense(device_case_compare *compare)
     assert_int_equal(tally.alive[PROG_OP_DENSE], 8 * count);
     assert_int_equal(tally.alive[PROG_OP_DENSE_BACKWARD_DATA], 2 * 2 * (count - 1));
     assert_int_equal(tally.alive[PROG_OP_DENSE_BACKWARD_WEIGHTS], 2 * 2 * (count - 1));
+}
+
+void device_cases_sets(device_case_compare *compare)
+{
+    static const struct {
+        int32_t classes, batch, valid;
+        float smoothing, focal;
+        bool weighted;
+    } losses[] = {
+        {1, 3, 3, 0.0f, 0.0f, false},   {2, 5, 4, 0.125f, 0.0f, true},   {33, 9, 9, 0.0f, 2.0f, true},
+        {1000, 4, 3, 0.0f, 0.0f, true}, {33, 2, 1, 0.25f, 0.5f, false},  {1000, 3, 3, 0.125f, 2.0f, false},
+        {2, 8, 7, 0.0f, 1.0f, true},    {17, 33, 32, 0.5f, 0.0f, false},
+    };
+    const int32_t count = sizeof(losses) / sizeof(losses[0]);
+    struct device_tally tally = {0};
+    for (int32_t i = 0; i < count; i++) {
+        struct graph graph = {0};
+        struct error err;
+        enum status st = ST_OK;
+        make_dense(&graph, 6, 2, 3, 11, losses[i].classes, &st, &err);
+        if (st != ST_OK)
+            fail_msg("loss %d: %s", (int)i, err.message);
+        struct device_case c = {.graph = &graph,
+                                .options = {.batch = losses[i].batch, .sets = true},
+                                .images = losses[i].batch + 1,
+                                .valid = losses[i].valid,
+                                .steps = 2,
+                                .seed = (uint64_t)i + 1};
+        c.options.purpose = PROG_EVALUATE;
+        compare(&c, &tally);
+        c.options.purpose = PROG_TRAIN;
+        c.steps =
+            1; /* behind it a thousand classes' logits are so far from 0 that gradients are denormal numbers */
+        c.options.label_smoothing = losses[i].smoothing;
+        c.options.focal = losses[i].focal;
+        c.options.weighted = losses[i].weighted;
+        compare(&c, &tally);
+        graph_free(&graph);
+    }
+    /* Each has a gradient: of one class as well. */
+    assert_int_equal(tally.alive[PROG_OP_LOSS], 3 * count);
+    assert_int_equal(tally.alive[PROG_OP_DENSE_BACKWARD_WEIGHTS], 2 * count);
 }

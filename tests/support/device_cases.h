@@ -14,6 +14,10 @@ void device_cases_random_graphs(int32_t graphs, device_case_compare *compare);
  * image, one pixel and several. The first dense layer has a bias, the second has gradients of data and weights. */
 void device_cases_dense(device_case_compare *compare);
 
+/* Trainings and evaluations whose labels are sets, with one to a thousand classes, focal, smoothed and weighted or not,
+ * of whole batches and of parts. */
+void device_cases_sets(device_case_compare *compare);
+
 /* That many trainings of image, convolution, convolution, dense layer, of awkward shapes: groups that don't
  * fill blocks, depthwise, wide kernels, padding, strides. The second convolution has gradients of data and
  * weights. */

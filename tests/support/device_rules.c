@@ -99,6 +99,41 @@ static enum status label(struct rules *r, int32_t wrong)
     return st;
 }
 
+/* Sets of which there are so many. */
+static struct dataset_view with_sets(struct rules *r, int32_t count)
+{
+    struct dataset_view view = r->session.images.view;
+    view.label_sets = r->session.images.label_sets;
+    view.label_set_count = count;
+    return view;
+}
+
+static enum status set_count(struct rules *r, int32_t wrong)
+{
+    const struct dataset_view view = with_sets(r, wrong);
+    return upload(r, &view);
+}
+
+static enum status set_label(struct rules *r, int32_t wrong)
+{
+    const struct dataset_view view = with_sets(r, RANDOM_SETS);
+    int32_t *label = &r->session.images.labels[4], right = *label;
+    *label = wrong;
+    enum status st = upload(r, &view);
+    *label = right;
+    return st;
+}
+
+static enum status set_entry(struct rules *r, int32_t wrong)
+{
+    const struct dataset_view view = with_sets(r, RANDOM_SETS);
+    uint8_t *entry = &r->session.images.label_sets[4 * CLASSES + 1], right = *entry;
+    *entry = (uint8_t)wrong;
+    enum status st = upload(r, &view);
+    *entry = right;
+    return st;
+}
+
 static enum status class_weight(struct rules *r, int32_t wrong)
 {
     float *weight = &r->session.images.class_weights[1], right = *weight;
@@ -293,6 +328,22 @@ static enum status bind_unweighted(struct rules *r, int32_t wrong)
     return bind_images(r, &view);
 }
 
+static enum status bind_sets(struct rules *r, int32_t wrong)
+{
+    const struct dataset_view view = with_sets(r, wrong);
+    return bind_images(r, &view);
+}
+
+/* Images of one class each, to a program for sets. */
+static enum status bind_no_sets(struct rules *r, int32_t of_loss)
+{
+    struct prog_op *loss = &r->session.program.ops[session_find_op(&r->session, PROG_OP_LOSS, of_loss)];
+    loss->loss.sets = true;
+    enum status st = bind(r, &r->session.binding);
+    loss->loss.sets = false;
+    return st;
+}
+
 static enum status bind_classes(struct rules *r, int32_t wrong)
 {
     struct dataset_view view = r->session.images.view;
@@ -431,6 +482,10 @@ static const struct rule {
     {channels, 5, ST_RANGE, "dataset: 10 images of 5 x 6 x 6, expected at least one, of 1 to 4 channels"},
     {label, CLASSES, ST_RANGE, "dataset: image 4 has label 3, expected 0 to 2"},
     {label, -1, ST_RANGE, "dataset: image 4 has label -1, expected 0 to 2"},
+    {set_count, 0, ST_RANGE, "dataset: 0 sets of labels, expected at least one"},
+    {set_label, RANDOM_SETS, ST_RANGE, "dataset: image 4 has label 7, expected 0 to 6"},
+    {set_label, -1, ST_RANGE, "dataset: image 4 has label -1, expected 0 to 6"},
+    {set_entry, 2, ST_RANGE, "dataset: set 4 has 2 of class 1, expected 0 or 1"},
     {deviation, 0, ST_RANGE, "dataset: channel 1 has deviation 0, expected above 0"},
     {class_weight, -1, ST_RANGE, "dataset: class 1 has weight -1, expected 0 or more"},
     {slots, 0, ST_RANGE, "weights: 0 slots, expected 1 to 4"},
@@ -461,6 +516,8 @@ static const struct rule {
     {bind_height, SIDE - 1, ST_RANGE,
      "bind: images of 3 x 5 x 6, expected the program's 3 x 6 x 6 or larger"},
     {bind_unweighted, 1, ST_RANGE, "bind: images without class weights, expected the program's"},
+    {bind_sets, RANDOM_SETS, ST_RANGE, "bind: images whose labels are sets, expected the program's classes"},
+    {bind_no_sets, 0, ST_RANGE, "bind: images whose labels are classes, expected the program's sets"},
     {bind_classes, CLASSES + 1, ST_RANGE, "bind: images of 4 classes, expected the program's 3"},
     {bind_samples, 0, ST_RANGE, "bind: 0 samples, expected at least 1"},
     {bind_image, IMAGES, ST_RANGE, "bind: sample 3 is image 10, expected 0 to 9"},

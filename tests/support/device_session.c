@@ -55,6 +55,8 @@ void session_open_with(struct device_session *session, const struct device_ops *
     session->device = device;
     demand(session, lower_graph(graph, options, &session->program, err));
     demand(session, random_images_make(&session->images, graph, image_count, seed, err));
+    if (options->sets)
+        random_images_use_sets(&session->images, seed);
     demand(session, ops->dataset_upload(session->device, &session->images.view, &session->dataset, err));
     demand(session, ops->weights_new(session->device, &session->program.weights, SLOT_GRADIENT,
                                      &session->weights, err));
@@ -96,6 +98,8 @@ void session_enlarge(struct device_session *session, int32_t height, int32_t wid
     session->dataset = NULL;
     random_images_free(&session->images);
     demand(session, random_images_make(&session->images, &graph, view.count, seed, &session->err));
+    if (view.label_sets != NULL)
+        random_images_use_sets(&session->images, seed);
     demand(session, session->ops->dataset_upload(session->device, &session->images.view, &session->dataset,
                                                  &session->err));
     session->binding.dataset = session->dataset;

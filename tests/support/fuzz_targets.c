@@ -79,11 +79,13 @@ static enum status read_image(const char *folder, const char *path, struct error
     return st;
 }
 
-static enum status read_data(const char *path, enum job_format format, struct error *err)
+static enum status read_data(const char *path, enum job_format format, enum job_labels labels,
+                             struct error *err)
 {
     struct job_dataset job = data_files_job(path);
     struct dataset set;
     job.format = format;
+    job.labels = labels;
     enum status st = data_load(&job, 1, &(struct data_way){.threads = 1}, &set, err);
     data_free(&set);
     return st;
@@ -101,7 +103,7 @@ static void make_idx(const char *folder)
 static enum status read_idx(const char *folder, const char *path, struct error *err)
 {
     (void)path;
-    return read_data(folder, JOB_FORMAT_IDX, err);
+    return read_data(folder, JOB_FORMAT_IDX, JOB_LABELS_ONE, err);
 }
 
 static void make_cifar(const char *folder)
@@ -113,7 +115,7 @@ static void make_cifar(const char *folder)
 static enum status read_cifar(const char *folder, const char *path, struct error *err)
 {
     (void)path;
-    return read_data(folder, JOB_FORMAT_CIFAR10, err);
+    return read_data(folder, JOB_FORMAT_CIFAR10, JOB_LABELS_ONE, err);
 }
 
 static void make_csv(const char *folder)
@@ -129,7 +131,21 @@ static void make_csv(const char *folder)
 static enum status read_csv(const char *folder, const char *path, struct error *err)
 {
     (void)folder;
-    return read_data(path, JOB_FORMAT_CSV, err);
+    return read_data(path, JOB_FORMAT_CSV, JOB_LABELS_ONE, err);
+}
+
+static void make_labels(const char *folder)
+{
+    make_csv(folder);
+    data_files_write_text(folder, "input",
+                          "split,path,labels\ntrain,a.png,cat|dog\ntrain,\"b,c.png\",dog,\"a cat\"\n"
+                          "train,\"b,c.png\"\nval,a.png,cat\ntest,a.png,cat;\"dog\"\n");
+}
+
+static enum status read_labels(const char *folder, const char *path, struct error *err)
+{
+    (void)folder;
+    return read_data(path, JOB_FORMAT_CSV, JOB_LABELS_SEVERAL, err);
 }
 
 static void make_job(const char *folder)
@@ -151,12 +167,14 @@ static enum status read_job(const char *folder, const char *path, struct error *
     return st;
 }
 
-static void make_model(const char *folder)
+/* With `labels` of images with several of them. */
+static void write_model(const char *folder, bool labels)
 {
     struct graph graph;
     struct weight_table table;
     struct error err;
     char name[] = "class", *names[8];
+    double thresholds[8];
     char *path = file_join(folder, "input");
 
     assert_non_null(path);
@@ -173,14 +191,27 @@ static void make_model(const char *folder)
                                 .views = 2,
                                 .temperature = 1.5f,
                                 .plain_temperature = 0.75f,
+                                .label_thresholds = labels ? thresholds : NULL,
                                 .validation_accuracy = 0.5};
-    for (int32_t i = 0; i < about.classes; i++)
+    for (int32_t i = 0; i < about.classes; i++) {
         names[i] = name;
+        thresholds[i] = 0.125 * i;
+    }
     assert_int_equal(model_save(path, &graph, values, &about, &err), ST_OK);
     free(values);
     free(path);
     weight_table_free(&table);
     graph_free(&graph);
+}
+
+static void make_model(const char *folder)
+{
+    write_model(folder, false);
+}
+
+static void make_model_labels(const char *folder)
+{
+    write_model(folder, true);
 }
 
 static enum status read_model(const char *folder, const char *path, struct error *err)
@@ -193,8 +224,8 @@ static enum status read_model(const char *folder, const char *path, struct error
     return st;
 }
 
-/* The model that make_model makes, as ONNX, or in whole numbers by ranges that no image has given. */
-static void write_onnx(const char *folder, bool coded)
+/* A model as ONNX, or in whole numbers by ranges that no image has given. */
+static void write_onnx(const char *folder, bool labels, bool coded)
 {
     struct model model = {0}, folded = {0};
     struct quantisation codes = {0};
@@ -202,7 +233,7 @@ static void write_onnx(const char *folder, bool coded)
     unsigned char *bytes;
     size_t length;
     char path[4096];
-    make_model(folder);
+    write_model(folder, labels);
     snprintf(path, sizeof(path), "%s/input", folder);
     assert_int_equal(model_load(path, &model, &err), ST_OK);
     if (coded) {
@@ -225,12 +256,17 @@ static void write_onnx(const char *folder, bool coded)
 
 static void make_onnx(const char *folder)
 {
-    write_onnx(folder, false);
+    write_onnx(folder, false, false);
+}
+
+static void make_onnx_labels(const char *folder)
+{
+    write_onnx(folder, true, false);
 }
 
 static void make_onnx_int8(const char *folder)
 {
-    write_onnx(folder, true);
+    write_onnx(folder, false, true);
 }
 
 static enum status read_onnx_as(const char *path, bool coded, struct error *err)
@@ -357,6 +393,14 @@ static void make_predictions(const char *folder)
                           "17,xxh3:fedcba9876543210,validation,1,1,cat,cat,1,0\n");
 }
 
+static void make_label_predictions(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "image,hash,split,trained,views,labels,predicted,p_cat,\"p_a, \"\"b\"\"\"\n"
+                          "1.png,xxh3:0123456789abcdef,test,0,6,\"cat|a, \"\"b\"\"\",cat,0.75,0.25\n"
+                          "17,xxh3:fedcba9876543210,validation,1,1,,cat,1,0\n");
+}
+
 static enum status read_predictions(const char *folder, const char *path, struct error *err)
 {
     struct predictions predictions;
@@ -385,10 +429,13 @@ const struct fuzz_target fuzz_targets[] = {
     {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, 0},
     {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, 0},
     {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, 0},
+    {"labels", "input", FUZZ_TEXT, make_labels, read_labels, NULL, 0},
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
+    {"model-labels", "input", FUZZ_TEXT, make_model_labels, read_model, NULL, 0},
     {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, 0},
+    {"onnx-labels", "input", FUZZ_BINARY, make_onnx_labels, read_onnx, NULL, 0},
     {"onnx-int8", "input", FUZZ_BINARY, make_onnx_int8, read_onnx_int8, NULL, 0},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, 0},
     {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal, 0},
@@ -401,6 +448,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES | FUZZ_LENIENT},
     {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, FUZZ_PREPARES},
     {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
+    {"label-predictions", "input", FUZZ_TEXT, make_label_predictions, read_predictions, NULL, 0},
 };
 const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 

@@ -297,7 +297,8 @@ enum status random_images_make(struct random_images *images, const struct graph 
     images->pixels = malloc(pixels);
     images->labels = malloc((size_t)count * sizeof(*images->labels));
     images->class_weights = malloc((size_t)classes * sizeof(*images->class_weights));
-    if (!images->pixels || !images->labels || !images->class_weights) {
+    images->label_sets = calloc((size_t)RANDOM_SETS * (size_t)classes, sizeof(*images->label_sets));
+    if (!images->pixels || !images->labels || !images->class_weights || !images->label_sets) {
         random_images_free(images);
         return error_memory(err, "random images", pixels);
     }
@@ -322,8 +323,22 @@ enum status random_images_make(struct random_images *images, const struct graph 
     return ST_OK;
 }
 
+void random_images_use_sets(struct random_images *images, uint64_t seed)
+{
+    struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST, .part = 7};
+    const int32_t classes = images->view.classes;
+    for (int32_t i = classes; i < RANDOM_SETS * classes; i++)
+        images->label_sets[i] = (uint8_t)random_next_below(&random, 2);
+    for (int32_t i = 0; i < images->view.count; i++)
+        images->labels[i] = (int32_t)random_next_below(&random, RANDOM_SETS);
+    images->view.label_sets = images->label_sets;
+    images->view.label_set_count = RANDOM_SETS;
+}
+
 void random_images_free(struct random_images *images)
 {
+    free(images->label_sets);
+    images->label_sets = NULL;
     free(images->pixels);
     free(images->labels);
     free(images->class_weights);

@@ -22,9 +22,13 @@ struct random_images {
     uint8_t *pixels;
     int32_t *labels;
     float *class_weights; /* 0.25 to 2 */
+    uint8_t *label_sets;  /* RANDOM_SETS x classes; the first is empty */
 };
+enum { RANDOM_SETS = 7 };
 enum status random_images_make(struct random_images *images, const struct graph *graph, int32_t count,
                                uint64_t seed, struct error *err);
 void random_images_free(struct random_images *images);
+/* Labels are numbers of sets from now on, drawn from `seed`. */
+void random_images_use_sets(struct random_images *images, uint64_t seed);
 
 #endif

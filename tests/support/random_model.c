@@ -15,6 +15,8 @@
 
 void random_model_make(uint32_t seed, struct model *model)
 {
+    const bool several = seed >= RANDOM_MODEL_NETWORKS;
+    seed %= RANDOM_MODEL_NETWORKS;
     struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST};
     struct error err;
     *model = (struct model){0};
@@ -42,6 +44,12 @@ void random_model_make(uint32_t seed, struct model *model)
     for (int32_t k = 0; k < about->classes; k++)
         assert_true(asprintf(&about->class_names[k], "class \"%d\", \xc3\xa9", (int)k) > 0);
     assert_in_range(about->classes, 1, RANDOM_MODEL_CLASSES);
+    if (!several)
+        return;
+    about->label_thresholds = calloc((size_t)about->classes, sizeof(*about->label_thresholds));
+    assert_non_null(about->label_thresholds);
+    for (int32_t k = 0; k < about->classes; k++)
+        about->label_thresholds[k] = 0.3 + 0.4 * k / about->classes;
 }
 
 size_t random_model_pixels(const struct model *model)
@@ -62,11 +70,16 @@ void random_model_answer(const struct model *model, uint32_t number, uint8_t *pi
                    (double)model->about.deviation[i / plane];
     }
     assert_true(graph_forward(&model->graph, &model->table, model->values, image, probabilities));
+    free(image);
+    if (model->about.label_thresholds != NULL) {
+        for (int32_t k = 0; k < model->about.classes; k++)
+            probabilities[k] = 1 / (1 + exp(-probabilities[k] / (double)model->about.plain_temperature));
+        return;
+    }
     for (int32_t k = 0; k < model->about.classes; k++)
         largest = fmax(largest, probabilities[k]);
     for (int32_t k = 0; k < model->about.classes; k++)
         sum += probabilities[k] = exp((probabilities[k] - largest) / (double)model->about.plain_temperature);
     for (int32_t k = 0; k < model->about.classes; k++)
         probabilities[k] /= sum;
-    free(image);
 }

@@ -5,7 +5,9 @@
 
 #include "host/model/model_file.h"
 
-enum { RANDOM_MODEL_CLASSES = 16 }; /* at most */
+/* Classes, at most; seeds of networks whose images have one class, behind which the same come again whose images have
+ * several labels. */
+enum { RANDOM_MODEL_CLASSES = 16, RANDOM_MODEL_NETWORKS = 200 };
 
 /* A function of the seed. Two kinds of networks: every layer, and what makes life hard for morphs; class names with
  * quotes and UTF-8, temperatures other than 1. */

@@ -258,10 +258,10 @@ static void test_excluded_classes(void **state)
     const float first[] = {1.0f, 0.0f, 0.0f}, second[] = {0.0f, 1.0f, 0.0f}, third[] = {0.1f, 0.9f, 0.0f};
     float sums[3] = {0};
     (void)state;
-    views_add(sums, first, 3, 0.5f);
-    views_add(sums, second, 3, 0.25f);
-    views_add(sums, third, 3, 0.25f);
-    views_finish(sums, 1, 3);
+    views_add(sums, first, 3, 0.5f, false);
+    views_add(sums, second, 3, 0.25f, false);
+    views_add(sums, third, 3, 0.25f, false);
+    views_finish(sums, 1, 3, false);
     assert_true(sums[0] > 0.99f && sums[1] < 0.01f && sums[2] < 1e-6f);
     assert_true(fabs((double)(sums[0] + sums[1] + sums[2]) - 1.0) <= 1e-6);
 }

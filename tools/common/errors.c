@@ -15,7 +15,8 @@ static const double MOST_COMPARED = 2e11;
 struct errors {
     struct dataset data;
     struct predictions predictions;
-    int32_t images; /* of the test, which come first in both */
+    char **told, **shown; /* names of the predictions' labels and of the data's */
+    int32_t images;       /* of the test, which come first in both */
     bool has_nearest;
 };
 
@@ -30,6 +31,38 @@ static enum status read_all(const char *run_folder, struct errors *errors, struc
     return st == ST_OK ? job_data_load_run(run_folder, &errors->data, err) : st;
 }
 
+/* How many classes there are, or sets of them. */
+static int32_t labels_of(const struct predictions *names)
+{
+    return names->label_sets != NULL ? names->label_set_count : names->classes;
+}
+
+/* The labels' names, those of a set joined; malloc'd like each of them. */
+static enum status name_labels(const struct predictions *names, char ***texts, struct error *err)
+{
+    const int32_t count = labels_of(names);
+    bool made = (*texts = calloc((size_t)count + 1, sizeof(**texts))) != NULL;
+    for (int32_t k = 0; made && k < count; k++)
+        made = ((*texts)[k] = predictions_label_text(names, k)) != NULL;
+    return made ? ST_OK : error_memory(err, "names of labels", (size_t)count * sizeof(**texts));
+}
+
+static void free_names(char **texts, int32_t count)
+{
+    for (int32_t k = 0; texts != NULL && k < count; k++)
+        free(texts[k]);
+    free(texts);
+}
+
+/* The data's labels, as predictions have them. */
+static struct predictions labels_of_data(const struct dataset *data)
+{
+    return (struct predictions){.classes = data->classes,
+                                .class_names = data->class_names,
+                                .label_sets = data->label_sets,
+                                .label_set_count = data->label_set_count};
+}
+
 static int32_t test_image(const struct errors *errors, int32_t row)
 {
     return errors->data.samples[SPLIT_TEST][row];
@@ -39,7 +72,8 @@ static enum status check(const char *run_folder, struct errors *errors, struct e
 {
     const struct dataset *data = &errors->data;
     const struct predictions *predictions = &errors->predictions;
-    bool same = data->classes == predictions->classes;
+    bool same = data->classes == predictions->classes &&
+                (data->label_sets != NULL) == (predictions->label_sets != NULL);
     errors->images = predictions_tests(predictions);
     same = same && errors->images == data->sample_count[SPLIT_TEST];
     for (int32_t i = 0; same && i < errors->images; i++)
@@ -54,6 +88,18 @@ static enum status check(const char *run_folder, struct errors *errors, struct e
 }
 
 /* ---- a class's images ---- */
+
+/* Whether a label of the predictions is the class, or has it. */
+static bool has(const struct errors *errors, int32_t label, int32_t class)
+{
+    return labels_have(errors->predictions.label_sets, errors->predictions.classes, label, class);
+}
+
+/* A label without any class has no name. */
+static const char *name_of(const char *name)
+{
+    return name[0] != '\0' ? name : "no label";
+}
 
 struct found {
     int32_t row;
@@ -106,15 +152,15 @@ static struct sheet_image show(const struct errors *errors, int32_t class, const
     const struct dataset *data = &errors->data;
     const struct predicted_image *row = &errors->predictions.rows[found->row];
     const size_t bytes = data_image_bytes(data);
+    const bool is_missed = has(errors, row->truth, class) && !has(errors, row->predicted, class);
     struct sheet_image image = {.pixels = data->pixels + bytes * (size_t)test_image(errors, found->row),
                                 .name = row->image,
                                 .probability = (double)found->probability,
-                                .other =
-                                    data->class_names[row->truth == class ? row->predicted : row->truth]};
+                                .other = name_of(errors->told[is_missed ? row->predicted : row->truth])};
     if (errors->has_nearest) {
         const int32_t nearest = find_nearest(data, image.pixels);
         image.nearest = data->pixels + bytes * (size_t)nearest;
-        image.nearest_class = data->class_names[data->labels[nearest]];
+        image.nearest_class = name_of(errors->shown[data->labels[nearest]]);
     }
     return image;
 }
@@ -126,8 +172,8 @@ static void fill_row(const struct errors *errors, int32_t class, enum sheet_row 
     const struct predictions *predictions = &errors->predictions;
     int32_t count = 0;
     for (int32_t i = 0; i < errors->images; i++) {
-        const bool is_one = predictions->rows[i].truth == class,
-                   said = predictions->rows[i].predicted == class;
+        const bool is_one = has(errors, predictions->rows[i].truth, class),
+                   said = has(errors, predictions->rows[i].predicted, class);
         if (row == SHEET_RIGHT ? is_one && said : row == SHEET_FALSE ? !is_one && said : is_one && !said)
             found[count++] = (struct found){
                 i, predictions->probabilities[(size_t)i * (size_t)predictions->classes + (size_t) class]};
@@ -184,9 +230,16 @@ enum status errors_write(const char *run_folder, struct plot_request *request, s
                                     : error_memory(err, run_folder, strlen(run_folder));
     if (st == ST_OK)
         st = check(run_folder, &errors, err);
+    const struct predictions data_labels = labels_of_data(&errors.data);
+    if (st == ST_OK)
+        st = name_labels(&errors.predictions, &errors.told, err);
+    if (st == ST_OK)
+        st = name_labels(&data_labels, &errors.shown, err);
     if (st == ST_OK)
         st = write_sheets(&errors, &there, err);
     request->missing = there.missing;
+    free_names(errors.told, labels_of(&errors.predictions));
+    free_names(errors.shown, labels_of(&data_labels));
     predictions_free(&errors.predictions);
     data_free(&errors.data);
     free(folder);

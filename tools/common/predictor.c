@@ -18,9 +18,16 @@ void predictor_close(struct predictor *p)
     program_free(&p->program);
     free(p->pixels);
     free(p->labels);
+    free(p->label_set);
     free(p->samples);
     free(p->probabilities);
     free(p->answers);
+}
+
+/* Each class is an answer of its own. */
+static bool has_labels(const struct predictor *p)
+{
+    return p->model->about.label_thresholds != NULL;
 }
 
 static enum status allocate(struct predictor *p, struct error *err)
@@ -33,8 +40,9 @@ static enum status allocate(struct predictor *p, struct error *err)
     p->samples = calloc(rows, sizeof(*p->samples));
     p->probabilities = calloc(rows * classes, sizeof(*p->probabilities));
     p->answers = calloc(rows * classes, sizeof(*p->answers));
-    if (p->pixels == NULL || p->labels == NULL || p->samples == NULL || p->probabilities == NULL ||
-        p->answers == NULL)
+    p->label_set = has_labels(p) ? calloc(classes, sizeof(*p->label_set)) : NULL;
+    if (p->pixels == NULL || p->labels == NULL || (has_labels(p) && p->label_set == NULL) ||
+        p->samples == NULL || p->probabilities == NULL || p->answers == NULL)
         return error_memory(err, "images", rows * image_bytes);
     for (int32_t i = 0; i < p->batch; i++)
         p->samples[i] = i;
@@ -73,7 +81,7 @@ enum status predictor_open(struct predictor *p, const struct device_ops *ops, in
     const struct device_options device_options = {
         .index = p->device_index, .threads = p->threads, .precision = PRECISION_FP32};
     const struct lower_options options = {
-        .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
+        .purpose = PROG_EVALUATE, .batch = batch, .sets = has_labels(p), .batch_norm_momentum = 0.1f};
 
     p->ops = ops;
     p->batch = batch;
@@ -111,14 +119,14 @@ static enum status run_views(struct predictor *p, int32_t count, struct error *e
         if (st == ST_OK)
             st = p->ops->program_probabilities(p->device, p->prepared, p->probabilities, err);
         if (st == ST_OK && p->views.count > 1)
-            views_add(p->answers, p->probabilities, values, p->views.weights[v]);
+            views_add(p->answers, p->probabilities, values, p->views.weights[v], has_labels(p));
     }
     if (st == ST_OK && p->views.count > 1)
-        views_finish(p->answers, count, p->model->about.classes);
+        views_finish(p->answers, count, p->model->about.classes, has_labels(p));
     else if (st == ST_OK)
         memcpy(p->answers, p->probabilities, values * sizeof(*p->answers));
     if (st == ST_OK)
-        temperature_apply(p->answers, count, p->model->about.classes, p->temperature);
+        temperature_apply(p->answers, count, p->model->about.classes, p->temperature, has_labels(p));
     return st;
 }
 
@@ -132,7 +140,9 @@ enum status predictor_run(struct predictor *p, int32_t count, struct error *err)
                                 .width = image.w,
                                 .classes = p->model->about.classes,
                                 .pixels = p->pixels,
-                                .labels = p->labels};
+                                .labels = p->labels,
+                                .label_sets = p->label_set,
+                                .label_set_count = p->label_set != NULL ? 1 : 0};
 
     memcpy(view.mean, p->model->about.mean, sizeof(view.mean));
     memcpy(view.deviation, p->model->about.deviation, sizeof(view.deviation));

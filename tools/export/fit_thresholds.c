@@ -68,7 +68,9 @@ static void add_rows(struct predictions *answers, const float *probabilities, co
                                      .validation = true,
                                      .views = 1,
                                      .truth = classes[i],
-                                     .predicted = scores_class(row, answers->classes)};
+                                     .predicted = answers->label_sets != NULL /* each class is an answer */
+                                                      ? 0
+                                                      : scores_class(row, answers->classes)};
     }
 }
 
@@ -90,7 +92,9 @@ enum status fit_thresholds(struct proof *proof, const char *run_folder, const st
 {
     const size_t most = (size_t)proof->data.sample_count[SPLIT_VALIDATION] + 1;
     const size_t classes = (size_t)proof->folded.about.classes;
-    struct predictions answers = {.classes = proof->folded.about.classes};
+    struct predictions answers = {.classes = proof->folded.about.classes,
+                                  .label_sets = proof->data.label_sets,
+                                  .label_set_count = proof->data.label_set_count};
     uint64_t *hashes = NULL;
     size_t hash_count;
     if (!proof->has_data)

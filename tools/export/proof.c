@@ -24,6 +24,10 @@ static enum status check_data(const struct proof *proof, struct error *err)
 {
     const struct shape image = proof->model.graph.layers[0].shape;
     const struct dataset *data = &proof->data;
+    const bool labels = proof->model.about.label_thresholds != NULL;
+    if (proof->has_data && (data->label_sets != NULL) != labels)
+        return error_set(err, ST_FORMAT, "images of the run's data have %s, expected %s for this model",
+                         labels ? "one class" : "several labels", labels ? "several labels" : "one class");
     if (!proof->has_data || (data->channels == image.c && data->height == image.h && data->width == image.w &&
                              data->classes == proof->model.about.classes))
         return ST_OK;
@@ -223,13 +227,26 @@ enum status proof_compare(const struct proof *proof, const float *answers, bool 
                            outcome->how, largest, PROOF_MOST_DIFFERENCE);
 }
 
+/* Of several labels exactly those of the image reach the model's thresholds. */
+static bool is_right(const struct proof *proof, const float *answer, int32_t label)
+{
+    const struct model_about *about = &proof->folded.about;
+    if (about->label_thresholds == NULL)
+        return scores_class(answer, about->classes) == label;
+    for (int32_t k = 0; k < about->classes; k++)
+        if (((double)answer[k] >= about->label_thresholds[k]) !=
+            labels_have(proof->data.label_sets, about->classes, label, k))
+            return false;
+    return true;
+}
+
 void proof_count(const struct proof *proof, const float *answers, int32_t first, int32_t count,
                  struct outcome *outcome)
 {
     const int32_t classes = proof->folded.about.classes;
     for (int32_t i = 0; proof->has_data && i < count; i++) {
-        const int32_t class = scores_class(answers + (size_t)i * (size_t)classes, classes);
-        outcome->correct += class == proof->data.labels[proof->data.samples[SPLIT_TEST][first + i]];
+        const int32_t label = proof->data.labels[proof->data.samples[SPLIT_TEST][first + i]];
+        outcome->correct += is_right(proof, answers + (size_t)i * (size_t)classes, label);
         outcome->tested++;
     }
 }

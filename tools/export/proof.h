@@ -58,7 +58,8 @@ int32_t proof_test_images(const struct proof *proof); /* how many there are to b
  * latter, or else the former, they may differ by PROOF_MOST_DIFFERENCE: ST_FORMAT otherwise. */
 enum status proof_compare(const struct proof *proof, const float *answers, bool coded,
                           struct outcome *outcome, struct error *err);
-/* Counts what is right of `count` answers to the images from `first` on; nothing without data. */
+/* Counts what is right of `count` answers to the images from `first` on, of several labels when exactly the image's
+ * reach the model's thresholds; nothing without data. */
 void proof_count(const struct proof *proof, const float *answers, int32_t first, int32_t count,
                  struct outcome *outcome);
 

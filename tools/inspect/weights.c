@@ -61,15 +61,43 @@ static enum status load(const char *path, int64_t id, struct model *model, bool 
     return st;
 }
 
+static enum status list_thresholds(const struct model_about *about, cJSON **thresholds, struct error *err)
+{
+    if (about->label_thresholds == NULL)
+        return ST_OK;
+    *thresholds = cJSON_CreateObject();
+    for (int32_t k = 0; *thresholds != NULL && k < about->classes; k++)
+        if (cJSON_AddNumberToObject(*thresholds, about->class_names[k], about->label_thresholds[k]) == NULL) {
+            cJSON_Delete(*thresholds);
+            *thresholds = NULL;
+        }
+    return *thresholds != NULL ? ST_OK : error_memory(err, "thresholds", 0);
+}
+
+/* Of the published model, if that is the one; else of its own file. */
+static enum status find_thresholds(const char *best, const struct model *own, int64_t id, cJSON **thresholds,
+                                   struct error *err)
+{
+    struct model published = {0};
+    bool found = false;
+    if (own->about.label_thresholds == NULL)
+        return ST_OK;
+    enum status st = load(best, id, &published, &found, err);
+    if (st == ST_OK)
+        st = list_thresholds(found ? &published.about : &own->about, thresholds, err);
+    model_free(&published);
+    return st;
+}
+
 enum status weights_json(const char *run_folder, int64_t id, const char *hash, cJSON **weights,
-                         struct error *err)
+                         cJSON **thresholds, struct error *err)
 {
     char name[64];
     struct model model = {0};
     bool found = false;
     snprintf(name, sizeof(name), "models/%lld.safetensors", (long long)id);
     char *own = file_join(run_folder, name), *best = file_join(run_folder, MODEL_FILE_NAME);
-    *weights = NULL;
+    *weights = *thresholds = NULL;
     enum status st = load(own, id, &model, &found, err);
     if (st == ST_OK && found && hash != NULL && strcmp(hash, model.hash) != 0)
         st = error_set(err, ST_FORMAT, "%s: its hash is %s, expected %s as the journal says", own, model.hash,
@@ -83,6 +111,8 @@ enum status weights_json(const char *run_folder, int64_t id, const char *hash, c
         st = list_tensors(&model, weights, err);
     else if (st == ST_OK && (*weights = cJSON_CreateNull()) == NULL)
         st = error_memory(err, "weights", 0);
+    if (st == ST_OK && found)
+        st = find_thresholds(best, &model, id, thresholds, err);
     model_free(&model);
     free(own);
     free(best);

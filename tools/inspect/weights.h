@@ -17,8 +17,11 @@
  *     norm      the root of the sum of their squares
  *
  * Of models/ID.safetensors, or of model.safetensors where that is model ID; null where neither is kept. `hash`, unless
- * it is NULL, is what the journal has of models/ID.safetensors: ST_FORMAT when the file is another. */
+ * it is NULL, is what the journal has of models/ID.safetensors: ST_FORMAT when the file is another.
+ *
+ * `thresholds`, of images with several labels, is an object of each class's number, the caller's to delete: those of
+ * model.safetensors where that is model ID, as they are found by a stage's test; else NULL. */
 enum status weights_json(const char *run_folder, int64_t id, const char *hash, cJSON **weights,
-                         struct error *err);
+                         cJSON **thresholds, struct error *err);
 
 #endif

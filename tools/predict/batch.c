@@ -101,7 +101,7 @@ bool batch_has_images(const struct batch *batch)
 }
 
 enum status batch_write(struct batch *batch, const struct source *source, const struct answer_style *style,
-                        const float *probabilities, bool stop, int32_t *order, struct error *err)
+                        const float *probabilities, bool stop, struct answer_room *room, struct error *err)
 {
     rewind(batch->answer_stream);
     rewind(batch->failure_stream);
@@ -115,7 +115,7 @@ enum status batch_write(struct batch *batch, const struct source *source, const 
             batch->stopped = stop;
         } else {
             answers_line(style, text, probabilities + (size_t)i * (size_t)style->about->classes,
-                         row->image >= 0 ? source->data.labels[row->image] : 0, order, batch->answer_stream);
+                         row->image >= 0 ? source->data.labels[row->image] : 0, room, batch->answer_stream);
             batch->classified++;
         }
     }

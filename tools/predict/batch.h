@@ -39,9 +39,8 @@ enum status batch_decode(struct batch *batch, const struct source *source, struc
 /* Whether any of them did not fail. */
 bool batch_has_images(const struct batch *batch);
 
-/* Writes the lines of all images, whose probabilities[count * classes] are there. `stop`: at the first that failed.
- * order[style->top] is overwritten. */
+/* Writes the lines of all images, whose probabilities[count * classes] are there. `stop`: at the first that failed. */
 enum status batch_write(struct batch *batch, const struct source *source, const struct answer_style *style,
-                        const float *probabilities, bool stop, int32_t *order, struct error *err);
+                        const float *probabilities, bool stop, struct answer_room *room, struct error *err);
 
 #endif

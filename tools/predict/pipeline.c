@@ -24,7 +24,7 @@ struct engine {
 struct worker {
     struct image_reader *reader;
     uint8_t *pixels; /* [batch, values of an image] */
-    int32_t *order;  /* [top] */
+    struct answer_room room;
 };
 
 struct pipeline {
@@ -126,7 +126,7 @@ static enum status classify(struct pipeline *p, struct worker *worker, struct en
     st = batch_has_images(batch) ? predictor_run(predictor, batch->count, err) : ST_OK;
     if (st == ST_OK)
         st =
-            batch_write(batch, p->source, p->style, predictor->answers, p->options->stop, worker->order, err);
+            batch_write(batch, p->source, p->style, predictor->answers, p->options->stop, &worker->room, err);
     pthread_mutex_unlock(&engine->lock);
     return st;
 }
@@ -202,9 +202,10 @@ static enum status open_workers(struct pipeline *p, const struct model *model, i
         struct worker *worker = &p->workers[k];
         st = image_reader_new(image.c, image.h, image.w, model->about.fit, &worker->reader, err);
         worker->pixels = malloc(bytes);
-        worker->order = calloc((size_t)p->style->top, sizeof(*worker->order));
-        if (st == ST_OK && (worker->pixels == NULL || worker->order == NULL))
+        if (st == ST_OK && worker->pixels == NULL)
             st = error_memory(err, "images", bytes);
+        if (st == ST_OK)
+            st = answer_room_open(&worker->room, &model->about, err);
     }
     return st;
 }
@@ -256,7 +257,7 @@ static void close_all(struct pipeline *p)
     for (int32_t k = 0; p->workers != NULL && k < p->worker_count; k++) {
         image_reader_free(p->workers[k].reader);
         free(p->workers[k].pixels);
-        free(p->workers[k].order);
+        answer_room_close(&p->workers[k].room);
     }
     for (int32_t k = 0; p->batches != NULL && k < p->batch_count; k++)
         batch_close(&p->batches[k]);
