@@ -4,6 +4,7 @@
 
 #include "host/base/file.h"
 #include "host/net/start.h"
+#include "host/onnx/onnx_write.h"
 #include "host/run/engine.h"
 #include "tests/support/data_files.h"
 #include "tests/support/tiny_job.h"
@@ -126,6 +127,35 @@ static void keeps_the_head_of_the_same_classes(void **state)
         model_free(&model);
     }
     free(path);
+    data_files_remove(folder);
+}
+
+/* What nasexport writes says classes and normalisation; what somebody else writes may say neither. */
+static void reads_onnx(void **state)
+{
+    const struct model_about about = about_of(names, 3);
+    const struct dataset data = data_of(names, 3);
+    char *folder = data_files_folder(), *path = write_model(folder, "old.safetensors", IMAGE, &about);
+    struct start_files files;
+    struct model model;
+    struct error err;
+    unsigned char *bytes;
+    size_t length;
+    (void)state;
+    check(model_load(path, &model, &err), &err);
+    check(onnx_write(&model, NULL, NULL, &bytes, &length, &err), &err);
+    data_files_write(folder, "old.onnx", bytes, length, false);
+    char *other = file_join(folder, "old.onnx");
+    const struct job_strings starts = {.count = 1, .items = {other}};
+    check(start_files_open(&starts, &data, &files, &err), &err);
+    assert_true(files.items[0].keeps_head && files.normalise);
+    assert_true(fabsf(files.mean[0] - 0.4f) < 1e-6f && fabsf(files.deviation[0] - 0.2f) < 1e-6f);
+    assert_int_equal(filled(&files, &model), model.table.count);
+    start_files_close(&files);
+    model_free(&model);
+    free(bytes);
+    free(path);
+    free(other);
     data_files_remove(folder);
 }
 
@@ -321,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_head_of_the_same_classes),
+        cmocka_unit_test(reads_onnx),
         cmocka_unit_test(refuses_what_does_not_fit),
         cmocka_unit_test(begins_with_the_weights),
         cmocka_unit_test(is_told_and_stays_what_it_is),

@@ -33,6 +33,9 @@ check "test_onnx --write" $helpers/onnx/test_onnx --write "$work/networks"
 check "400 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work/networks"
 check "test_onnx --write-int8" $helpers/onnx/test_onnx --write-int8 "$work/coded"
 check "400 random networks in int8" "$venv/bin/python" tests/python/check_onnx.py --int8 "$work/coded"
+mkdir "$work/others"
+check "classifiers of others" "$venv/bin/python" tests/python/make_classifiers.py "$work/others"
+check "7 classifiers of others" $helpers/onnx/test_onnx --read "$work/others"/*.onnx
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
 check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
 finish
