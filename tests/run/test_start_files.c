@@ -350,12 +350,9 @@ static void grows_and_is_resumed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeps_the_head_of_the_same_classes),
-        cmocka_unit_test(reads_onnx),
-        cmocka_unit_test(refuses_what_does_not_fit),
-        cmocka_unit_test(begins_with_the_weights),
-        cmocka_unit_test(is_told_and_stays_what_it_is),
-        cmocka_unit_test(grows_and_is_resumed),
+        cmocka_unit_test(keeps_the_head_of_the_same_classes), cmocka_unit_test(reads_onnx),
+        cmocka_unit_test(refuses_what_does_not_fit),          cmocka_unit_test(begins_with_the_weights),
+        cmocka_unit_test(is_told_and_stays_what_it_is),       cmocka_unit_test(grows_and_is_resumed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
