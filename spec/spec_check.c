@@ -172,6 +172,19 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
                        "one, as search.strategy is \"none\"");
 }
 
+/* Lists alone can tell of several labels an image. */
+static enum status check_labels(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    const enum job_format format = job->dataset.format;
+    char found[SPEC_TEXT_MAX];
+    if (job->dataset.labels == JOB_LABELS_ONE || format == JOB_FORMAT_AUTO || format == JOB_FORMAT_CSV)
+        return ST_OK;
+    snprintf(found, sizeof(found), "\"several\" and dataset.format = \"%s\"", job_format_text(format));
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("dataset.labels")], "dataset.labels", found,
+                       "a CSV file beside it");
+}
+
 /* A search is what it is compared with. */
 static enum status check_baseline(const struct job *job, const struct spec_location *locations,
                                   struct error *err)
@@ -275,6 +288,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_paths(job, locations, err);
     if (st == ST_OK)
         st = check_budget(job, locations, err);
+    if (st == ST_OK)
+        st = check_labels(job, locations, err);
     if (st == ST_OK)
         st = check_views(job, locations, err);
     if (st == ST_OK)

@@ -126,6 +126,8 @@ static enum status scan_comment(struct scan *scan, const char *file, struct erro
     }
     while (scan->at < scan->length && scan_peek(scan, 0) != '\n')
         scan_copy(scan);
+    if (scan->at == scan->length) /* libconfig knows no comment whose line has no end */
+        scan->result[scan->filled++] = '\n';
     return ST_OK;
 }
 
@@ -174,7 +176,7 @@ enum status spec_prepare_text(const char *file, const char *text, size_t length,
                          line_of(text, (size_t)(nul - text)));
     if (length >= 3 && memcmp(text, byte_order_mark, 3) == 0)
         scan.at = 3;
-    /* Each whole number, one digit at least, grows by one byte. */
+    /* Each whole number, one digit at least, grows by one byte, and so does a comment at the end. */
     scan.result = malloc(2 * length + 1);
     if (scan.result == NULL)
         return error_memory(err, file, 2 * (unsigned long long)length + 1);

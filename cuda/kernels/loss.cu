@@ -1,6 +1,6 @@
 /* Softmax cross-entropy with label smoothing, focal and weighted by class (host/device/focal.h), its gradient and the
- * metrics. A warp takes a row: three walks over its logits, which lie in the first cache, four with a focal loss; where
- * labels are sets, whose classes are answers of their own, it is one. The last block adds up the rows' scores in double.
+ * metrics. A warp takes a row: three walks over its logits, which lie in the first cache, four with a focal loss; one
+ * where labels are sets, whose classes are answers of their own. The last block adds up the rows' scores in double.
  * Short: its time is the launch. */
 #include "cuda/kernels/warp.cuh"
 

@@ -123,14 +123,14 @@ static void read_processor(char *name, size_t size)
 
 static void device_information(struct device *device, struct device_info *info)
 {
-    char processor[64];
+    char processor[49]; /* CPUID has 48 bytes */
     const dnnl_version_t *version = dnnl_version();
     read_processor(processor, sizeof(processor));
     memset(info, 0, sizeof(*info));
     snprintf(info->library, sizeof(info->library), "onednn");
     snprintf(info->versions, sizeof(info->versions), "%d.%d.%d", version->major, version->minor,
              version->patch);
-    snprintf(info->name, sizeof(info->name), "cpu:%d %s, %d thread%s, %s, oneDNN %.32s", (int)device->index,
+    snprintf(info->name, sizeof(info->name), "cpu:%d %s, %d thread%s, %s, oneDNN %.20s", (int)device->index,
              processor, (int)device->threads, device->threads == 1 ? "" : "s",
              device->type == CPU_BF16 ? "bf16" : "float32", info->versions);
     info->threads = device->threads;

@@ -22,12 +22,16 @@
 #endif
 #endif
 
-#if defined(__x86_64__) && !defined(CPU_SANITIZED)
+#if defined(__x86_64__) && !defined(CPU_SANITIZED) && !defined(CPU_ONE_COPY)
 #define CPU_KERNEL __attribute__((target_clones("avx2", "default")))
 #else
 #define CPU_KERNEL
 #endif
+#ifdef CPU_ONE_COPY /* make coverage: a branch of the source is one, not one in each copy */
+#define CPU_INLINE static __attribute__((noinline))
+#else
 #define CPU_INLINE static inline __attribute__((always_inline))
+#endif
 
 typedef float lanes __attribute__((vector_size(32), may_alias));
 typedef int32_t lanes_mask __attribute__((vector_size(32), may_alias)); /* all ones or all zeros per lane */

@@ -3,7 +3,7 @@
 #include "host/cpu/kernel_lanes.h"
 #include "host/cpu/kernels.h"
 #include "host/device/focal.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <math.h>
 

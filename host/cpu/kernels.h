@@ -268,8 +268,8 @@ void cpu_kernel_depthwise_weights(const struct cpu_depthwise_weights *d);
 /* Bytes of `scratch`. */
 size_t cpu_kernel_loss_scratch(int32_t rows);
 
-/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits, with sets when
- * exactly its classes have logits of at least 0. Arithmetic in double. */
+/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits, with sets
+ * when exactly its classes have logits of at least 0. Arithmetic in double. */
 struct cpu_loss {
     int32_t rows, classes, padded, valid; /* padded >= classes */
     float smoothing;

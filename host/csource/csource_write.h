@@ -8,9 +8,9 @@
  *                                                    images with several labels always, those of the model or wanted
  * and the enumerators NAME_classes, NAME_height, NAME_width, NAME_channels. `image` is height x width x channels bytes,
  * the channels of a pixel side by side, as decoders and cameras have them (and unlike the ONNX file's). Normalisation,
- * temperature and softmax, or of several labels sigmoid, are inside; the answers are those of one view. It returns the most
- * probable class, or of several labels how many reach their thresholds. It allocates nothing: values lie in one static
- * array by the plan, so that two calls must not run at once. It compiles as C99 without warnings (-Wall -Wextra
+ * temperature and softmax, or of several labels sigmoid, are inside; the answers are those of one view. It returns the
+ * most probable class, or of several labels how many reach their thresholds. It allocates nothing: values lie in one
+ * static array by the plan, so that two calls must not run at once. It compiles as C99 without warnings (-Wall -Wextra
  * -Wpedantic). */
 #ifndef NASRUN_CSOURCE_CSOURCE_WRITE_H
 #define NASRUN_CSOURCE_CSOURCE_WRITE_H

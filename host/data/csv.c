@@ -2,7 +2,8 @@
  * without a header. A header's names tell the columns; without one the first row does. rows.c reads the text.
  *
  * With any number of labels an image: Google's `[split,]path,label,label...`; under a header a column of labels, parted
- * by | or ; and, where it is the last, also by the separator; or a column of 0 and 1 for each label. */
+ * by | or ; and, where it is the last, also by the separator, with others of its name behind it; or a column of 0 and 1
+ * for each label. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -20,6 +21,7 @@ struct csv {
     char *folder;                   /* relative paths start here */
     int32_t width;                  /* fields of the first row */
     int32_t field_of[COLUMN_COUNT]; /* which field is the column; -1: none */
+    int32_t label_end;              /* labels are in the fields before it; INT32_MAX: in all to a row's end */
     char **label_names;   /* [width]: of a column for each label, the header's words; NULL for others */
     bool header;          /* the first row was one */
     bool numbered_splits; /* a split was told by a number */
@@ -133,11 +135,42 @@ static enum status guess_columns(struct csv *csv, bool several, struct error *er
     csv->field_of[COLUMN_PATH] = split_first ? 1 : 0;
     csv->field_of[COLUMN_LABEL] = split_first ? 2 : 1;
     csv->field_of[COLUMN_SPLIT] = split_first ? 0 : rows->field_count == 3 && !several ? 2 : -1;
+    csv->label_end = INT32_MAX;
     return ST_OK;
 }
 
+/* Under a header that names it, columns behind the label's that have the same name hold labels, too. */
+static void find_label_end(struct csv *csv)
+{
+    const int32_t label = csv->field_of[COLUMN_LABEL];
+    int32_t end = label + 1;
+    while (end < csv->width && strcasecmp(csv->rows.fields[end], csv->rows.fields[label]) == 0)
+        end++;
+    csv->label_end = end == csv->width ? INT32_MAX : end;
+}
+
+/* The class of a column of that name, also if no image has it. */
+static enum status add_label_column(const struct csv *csv, struct data_list *list, int32_t column,
+                                    struct error *err)
+{
+    const struct data_rows *rows = &csv->rows;
+    const char *name = rows->fields[column];
+    const int32_t classes = list->class_count;
+    int32_t id = 0;
+    if (name[0] == '\0')
+        return error_set(err, ST_FORMAT, "%s:%d: column %d has no name, expected a label's", rows->path,
+                         rows->line, (int)column + 1);
+    enum status st = data_list_check_label(list, rows->line, name, err);
+    if (st == ST_OK)
+        st = data_list_class(list, name, &id, err);
+    if (st == ST_OK && list->class_count == classes)
+        st = error_set(err, ST_FORMAT, "%s:%d: column %d is \"%s\" again, expected each label once",
+                       rows->path, rows->line, (int)column + 1, name);
+    return st;
+}
+
 /* Under a header that has a path and no label all other columns but the split are labels. */
-static enum status name_label_columns(struct csv *csv, struct error *err)
+static enum status name_label_columns(struct csv *csv, struct data_list *list, struct error *err)
 {
     const struct data_rows *rows = &csv->rows;
     csv->label_names = calloc((size_t)csv->width, sizeof(*csv->label_names));
@@ -149,15 +182,14 @@ static enum status name_label_columns(struct csv *csv, struct error *err)
         csv->label_names[i] = strdup(rows->fields[i]);
         if (csv->label_names[i] == NULL)
             return error_memory(err, "labels", strlen(rows->fields[i]));
-        if (rows->fields[i][0] == '\0')
-            return error_set(err, ST_FORMAT, "%s:%d: column %d has no name, expected a label's", rows->path,
-                             rows->line, (int)i + 1);
+        if (add_label_column(csv, list, i, err) != ST_OK)
+            return err->status;
     }
     return ST_OK;
 }
 
 /* Reads the columns from the first row. */
-static enum status read_columns(struct csv *csv, bool several, struct error *err)
+static enum status read_columns(struct csv *csv, struct data_list *list, struct error *err)
 {
     bool image = false;
     const struct data_rows *rows = &csv->rows;
@@ -173,24 +205,17 @@ static enum status read_columns(struct csv *csv, bool several, struct error *err
     }
     if (csv->field_of[COLUMN_PATH] >= 0 && csv->field_of[COLUMN_LABEL] >= 0) {
         csv->header = true;
+        find_label_end(csv);
         return ST_OK;
     }
-    if (several && csv->field_of[COLUMN_PATH] >= 0 && csv->width > 1) {
+    if (list->several && csv->field_of[COLUMN_PATH] >= 0 && csv->width > 1) {
         csv->header = true;
-        return name_label_columns(csv, err);
+        return name_label_columns(csv, list, err);
     }
     if (csv->field_of[COLUMN_PATH] >= 0 || csv->field_of[COLUMN_LABEL] >= 0 ||
         (!image && rows->field_count > 1))
         return refuse_header(csv, err);
-    return guess_columns(csv, several, err);
-}
-
-/* Whether a row's labels go on to its end. */
-static bool labels_are_last(const struct csv *csv)
-{
-    return csv->label_names == NULL && csv->field_of[COLUMN_LABEL] > csv->field_of[COLUMN_PATH] &&
-           csv->field_of[COLUMN_LABEL] > csv->field_of[COLUMN_SPLIT] &&
-           (!csv->header || csv->field_of[COLUMN_LABEL] == csv->width - 1);
+    return guess_columns(csv, list->several, err);
 }
 
 /* What is wrong with the number of fields. */
@@ -200,7 +225,7 @@ static enum status check_width(const struct csv *csv, bool several, struct error
     const int32_t last = csv->field_of[COLUMN_PATH] > csv->field_of[COLUMN_LABEL] || several
                              ? csv->field_of[COLUMN_PATH]
                              : csv->field_of[COLUMN_LABEL];
-    for (int32_t i = csv->width; i < rows->field_count && !(several && labels_are_last(csv)); i++)
+    for (int32_t i = csv->width; i < rows->field_count && !(several && csv->label_end == INT32_MAX); i++)
         if (rows->fields[i][0] != '\0')
             return error_set(
                 err, ST_FORMAT,
@@ -227,8 +252,11 @@ static enum status check_row(const struct csv *csv, bool several, struct error *
     if (!several && label[0] == '\0')
         return error_set(err, ST_FORMAT, "%s:%d: no label for %s", rows->path, rows->line, path);
     if (split != NULL && !is_split_word(split) && split_of(csv, split) < 0)
-        return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test",
-                         rows->path, rows->line, split);
+        return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test%s",
+                         rows->path, rows->line, split,
+                         several || csv->header || csv->field_of[COLUMN_SPLIT] == 0
+                             ? ""
+                             : "; several labels an image are read with dataset.labels = \"several\"");
     const char *scheme = strstr(path, "://");
     if (scheme != NULL && strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789") == (size_t)(scheme - path))
         return error_set(
@@ -278,8 +306,10 @@ static enum status take_flags(const struct csv *csv, struct data_list *list, str
     for (int32_t i = 0; st == ST_OK && i < csv->width; i++) {
         const int flag = csv->label_names[i] != NULL ? flag_of(rows->fields[i]) : 0;
         if (flag < 0)
-            st = error_set(err, ST_FORMAT, "%s:%d: column \"%s\" has \"%s\", expected 0 or 1", rows->path,
-                           rows->line, csv->label_names[i], rows->fields[i]);
+            st = error_set(err, ST_FORMAT,
+                           "%s:%d: column \"%s\" has \"%s\", expected 0 or 1; a column of labels' names is "
+                           "called \"labels\"",
+                           rows->path, rows->line, csv->label_names[i], rows->fields[i]);
         else if (flag > 0)
             st = data_list_label(list, item, csv->label_names[i], err);
     }
@@ -308,13 +338,12 @@ static enum status take_names(struct data_list *list, struct data_item *item, ch
 static enum status take_labels(struct csv *csv, struct data_list *list, struct data_item *item,
                                struct error *err)
 {
-    const int32_t label = csv->field_of[COLUMN_LABEL];
-    const int32_t end = labels_are_last(csv) ? csv->rows.field_count : label + 1;
     enum status st = ST_OK;
     item->first_label = list->label_count;
     if (csv->label_names != NULL)
         return take_flags(csv, list, item, err);
-    for (int32_t i = label; st == ST_OK && i < end && i < csv->rows.field_count; i++)
+    for (int32_t i = csv->field_of[COLUMN_LABEL];
+         st == ST_OK && i < csv->label_end && i < csv->rows.field_count; i++)
         st = take_names(list, item, csv->rows.fields[i], csv->header ? "|;" : "", err);
     return st;
 }
@@ -375,7 +404,7 @@ static enum status read_rows(struct csv *csv, struct data_list *list, struct err
         return st;
     if (!more)
         return error_set(err, ST_FORMAT, "%s: no rows, expected path,label[,split]", csv->rows.path);
-    st = read_columns(csv, list->several, err);
+    st = read_columns(csv, list, err);
     if (st == ST_OK && csv->header)
         st = data_rows_next(&csv->rows, &more, err);
     while (st == ST_OK && more) {

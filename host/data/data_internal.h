@@ -127,8 +127,11 @@ void data_list_free(struct data_list *list);
 
 enum { DATA_LABEL_MARK = '|' }; /* what stands between labels where they are written as one text */
 
-/* Gives the item, whose first_label is list->label_count at first, that label too. ST_FORMAT for a name with the mark
- * in it. No other item gets labels in between. */
+/* ST_FORMAT for a name with the mark in it; `line` is where it stands. */
+enum status data_list_check_label(const struct data_list *list, int32_t line, const char *name,
+                                  struct error *err);
+/* Gives the item, whose first_label is list->label_count at first, that label too, if
+ * data_list_check_label allows it. No other item gets labels in between. */
 enum status data_list_label(struct data_list *list, struct data_item *item, const char *name,
                             struct error *err);
 /* Turns labels from order of appearance into the order of names, rank[class_count], and sorts those of each item. */

@@ -30,7 +30,7 @@ struct dataset {
     int32_t count, channels, height, width, classes;
     uint8_t *pixels; /* count x channels x height x width */
     int32_t *labels; /* count: of each image its class or, with sets, its set, in [0, label_set_count) */
-    /* label_set_count x classes, as host/device/labels.h has them, no two equal; NULL: each image is of one class */
+    /* label_set_count x classes, as host/base/labels.h has them, no two equal; NULL: each image is of one class */
     uint8_t *label_sets;
     int32_t label_set_count;
     uint64_t *hashes; /* count: of each image's pixels (file_hash) */

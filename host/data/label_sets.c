@@ -7,14 +7,22 @@
 
 /* ---- in the list ---- */
 
+enum status data_list_check_label(const struct data_list *list, int32_t line, const char *name,
+                                  struct error *err)
+{
+    if (strchr(name, DATA_LABEL_MARK) == NULL)
+        return ST_OK;
+    return error_set(err, ST_FORMAT, "%s:%d: label \"%s\", expected a name without %c", list->source,
+                     (int)line, name, DATA_LABEL_MARK);
+}
+
 enum status data_list_label(struct data_list *list, struct data_item *item, const char *name,
                             struct error *err)
 {
     int32_t id = 0;
-    if (strchr(name, DATA_LABEL_MARK) != NULL)
-        return error_set(err, ST_FORMAT, "%s:%d: label \"%s\", expected a name without %c", list->source,
-                         (int)item->line, name, DATA_LABEL_MARK);
-    enum status st = data_list_class(list, name, &id, err);
+    enum status st = data_list_check_label(list, item->line, name, err);
+    if (st == ST_OK)
+        st = data_list_class(list, name, &id, err);
     if (st != ST_OK)
         return st;
     for (int32_t i = 0; i < item->label_count; i++)

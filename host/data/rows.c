@@ -149,6 +149,7 @@ static enum status read_field(struct data_rows *rows, bool *last, struct error *
         }
         from++;
     }
+    char *const closed = to; /* behind what stands between quotes, blanks too */
     while (from < rows->end && *from != rows->separator && *from != '\n') {
         if (*from == '\0')
             return refuse_zero(rows, err);
@@ -158,7 +159,7 @@ static enum status read_field(struct data_rows *rows, bool *last, struct error *
     if (*last)
         rows->next_line++;
     rows->at = from < rows->end ? from + 1 : from;
-    while (!quoted && to > field && is_blank(to[-1]))
+    while (to > (quoted ? closed : field) && is_blank(to[-1]))
         to--;
     *to = '\0'; /* there is a byte: the separator, or the NUL behind the text */
     return add_field(rows, field, err);

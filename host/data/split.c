@@ -1,10 +1,10 @@
 /* Which images are for training, validation and test. Splits that the files give stand as they are; missing
  * ones are held out of the training images, class by class, at random but repeatably. An image with several labels
  * counts for the rarest of them, so that rare labels are divided as evenly as classes are; images without any are
- * like one class more. */
+ * like one class more. Within a class, sets of labels are divided evenly too. */
 #include "host/base/random.h"
 #include "host/data/data_internal.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,8 +13,7 @@
 /* The training images sorted by class: those of class c are images[start[c]] to images[start[c + 1] - 1]. */
 struct class_images {
     int32_t classes;
-    int32_t *
-        of_label; /* the class that images of a label count for: of each set, or NULL, where labels are classes */
+    int32_t *of_label; /* of each set the class that its images count for; NULL: labels are classes */
     int32_t *images;
     int32_t *start;             /* classes + 1 */
     int32_t *held[SPLIT_COUNT]; /* of each class, how many are held out; none for training */
@@ -34,7 +33,7 @@ static int compare_fractions(const void *a, const void *b)
     return x->class < y->class ? -1 : x->class > y->class;
 }
 
-struct spread { /* a training image and where in [0, 1) of the training list it belongs */
+struct spread { /* a training image and where it belongs among others, for the training list in [0, 1) */
     double position;
     int32_t image;
 };
@@ -102,6 +101,40 @@ static enum status choose_rarest(struct class_images *by_class, const struct dat
     return ST_OK;
 }
 
+static void shuffle(int32_t *images, int32_t count, struct random_sequence *sequence)
+{
+    for (int32_t left = count; left > 1; left--) {
+        int32_t at = (int32_t)random_next_below(sequence, (uint32_t)left);
+        int32_t last = images[left - 1];
+        images[left - 1] = images[at];
+        images[at] = last;
+    }
+}
+
+/* Brings shuffled images into an order in which each stretch has about its share of each set: they are sorted by set,
+ * and taken in the order of the golden ratio's multiples modulo 1, which lie evenly wherever one begins and ends. Sets
+ * that are alike have numbers close together, so that those that occur once are divided evenly, too. */
+static enum status spread_sets(int32_t *images, int32_t count, const struct dataset *set,
+                               struct random_sequence *sequence, struct error *err)
+{
+    static const double golden = 0.6180339887498949;
+    const double offset = (double)random_next_unit(sequence);
+    struct spread *spread = malloc(((size_t)count + 1) * sizeof(*spread));
+    if (spread == NULL)
+        return error_memory(err, "splits", (unsigned long long)count * sizeof(*spread));
+    for (int32_t i = 0; i < count; i++)
+        spread[i] =
+            (struct spread){.position = (double)set->labels[images[i]] * count + i, .image = images[i]};
+    qsort(spread, (size_t)count, sizeof(*spread), compare_spread);
+    for (int32_t i = 0; i < count; i++)
+        spread[i].position = fmod(offset + golden * i, 1.0);
+    qsort(spread, (size_t)count, sizeof(*spread), compare_spread);
+    for (int32_t i = 0; i < count; i++)
+        images[i] = spread[i].image;
+    free(spread);
+    return ST_OK;
+}
+
 /* Sorts the training images by class and shuffles each class. */
 static enum status fill_classes(struct class_images *by_class, int64_t seed, const struct data_build *build,
                                 struct error *err)
@@ -128,12 +161,10 @@ static enum status fill_classes(struct class_images *by_class, int64_t seed, con
         struct random_sequence sequence = {
             .seed = (uint64_t)seed, .stream = RANDOM_SPLIT, .part = (uint32_t)c};
         int32_t *images = by_class->images + by_class->start[c];
-        for (int32_t left = by_class->start[c + 1] - by_class->start[c]; left > 1; left--) {
-            int32_t at = (int32_t)random_next_below(&sequence, (uint32_t)left);
-            int32_t last = images[left - 1];
-            images[left - 1] = images[at];
-            images[at] = last;
-        }
+        const int32_t count = by_class->start[c + 1] - by_class->start[c];
+        shuffle(images, count, &sequence);
+        if (by_class->of_label != NULL && spread_sets(images, count, set, &sequence, err) != ST_OK)
+            return err->status;
     }
     return ST_OK;
 }
@@ -141,8 +172,9 @@ static enum status fill_classes(struct class_images *by_class, int64_t seed, con
 /* Decides how many images of each class `split` takes: `share` of what is left of the class, in whole numbers
  * whose sum is right too (largest remainders), and never the last image of a class. */
 static enum status hold_out(struct class_images *by_class, enum data_split split, double share,
-                            int32_t classes, const char *source, struct error *err)
+                            const struct data_build *build, struct error *err)
 {
+    const int32_t classes = by_class->classes;
     int32_t total = 0, given = 0;
     struct fraction *fractions = malloc((size_t)classes * sizeof(*fractions));
     if (fractions == NULL)
@@ -171,7 +203,7 @@ static enum status hold_out(struct class_images *by_class, enum data_split split
             err, ST_FORMAT,
             "%s: no image is left for %s, %d images in %d classes: expected a class with at least 2 beside "
             "those held out before, or files for it",
-            source, split == SPLIT_TEST ? "the test" : "validation", total, classes);
+            build->source, split == SPLIT_TEST ? "the test" : "validation", total, build->set.classes);
     return ST_OK;
 }
 
@@ -252,10 +284,13 @@ static enum status check_classes(const struct data_build *build, const int32_t *
             return error_set(err, ST_FORMAT,
                              "%s: class \"%s\" has no training images but some for validation or test",
                              build->source, set->class_names[set->labels[i]]);
-    for (int32_t c = 0; set->label_sets != NULL && c < set->classes; c++)
-        if (trained[c] == 0)
-            return error_set(err, ST_FORMAT, "%s: label \"%s\" has no training images", build->source,
-                             set->class_names[c]);
+    /* Labels that no image has are known by a list's header; then they are in no set. */
+    for (int32_t label = 0; set->label_sets != NULL && label < set->label_set_count; label++)
+        for (int32_t c = 0; c < set->classes; c++)
+            if (trained[c] == 0 && labels_have(set->label_sets, set->classes, label, c))
+                return error_set(err, ST_FORMAT,
+                                 "%s: label \"%s\" has no training images but some for validation or test",
+                                 build->source, set->class_names[c]);
     return ST_OK;
 }
 
@@ -277,9 +312,9 @@ static enum status list_splits(const struct job_dataset *job, int64_t seed, stru
     if (st != ST_OK)
         return st;
     if (!is_given[SPLIT_TEST])
-        st = hold_out(by_class, SPLIT_TEST, job->test, by_class->classes, build->source, err);
+        st = hold_out(by_class, SPLIT_TEST, job->test, build, err);
     if (st == ST_OK && !is_given[SPLIT_VALIDATION])
-        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, by_class->classes, build->source, err);
+        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, build, err);
     if (st != ST_OK)
         return st;
     st = list_split(build, by_class, SPLIT_TEST, set, err);

@@ -2,7 +2,7 @@
  * good result. */
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +118,21 @@ enum status data_class_sizes(const struct dataset *set, struct data_sizes *sizes
 
 /* ---- counts ---- */
 
+/* Of images with any number of labels a list's header may name some that none has, or that few have. */
+static enum status tell_untrained(const struct dataset *set, FILE *log, struct error *err)
+{
+    char text[DATA_LINE_LENGTH];
+    int32_t *counts = data_count_classes(set, SPLIT_TRAIN, err);
+    if (counts == NULL)
+        return err->status;
+    const int32_t lacking = list_classes(set, counts, 0, 0, text, sizeof(text));
+    if (lacking > 0)
+        fprintf(log, "warning: no training images in %d of %d classes, which can't be learned: %s\n", lacking,
+                set->classes, text);
+    free(counts);
+    return ST_OK;
+}
+
 static enum status tell_counts(const struct dataset *set, FILE *log, struct error *err)
 {
     char text[DATA_LINE_LENGTH], name[40], other[40];
@@ -192,7 +207,9 @@ static bool tell_flat(const struct dataset *set, FILE *log)
 
 static enum status audit_all(const struct data_build *build, int32_t threads, FILE *log, struct error *err)
 {
-    enum status st = tell_counts(&build->set, log, err);
+    enum status st = build->set.label_sets != NULL ? tell_untrained(&build->set, log, err) : ST_OK;
+    if (st == ST_OK)
+        st = tell_counts(&build->set, log, err);
     if (st == ST_OK && !tell_flat(&build->set, log)) /* which are the same all over */
         st = data_tell_twins(&build->set, threads, log, err);
     return st;

@@ -75,8 +75,9 @@ static void say(const struct twins *twins, const char *exactly, const char *how)
         return;
     name_of(twins, twins->labels_example[0], one, sizeof(one));
     name_of(twins, twins->labels_example[1], other, sizeof(other));
-    fprintf(twins->log, "warning: %d images occur %sunder more than one label%s, for example %s and %s\n",
-            twins->labels, exactly, how, one, other);
+    fprintf(twins->log, "warning: %d images occur %sunder more than one %s%s, for example %s and %s\n",
+            twins->labels, exactly, twins->set->label_sets != NULL ? "set of labels" : "label", how, one,
+            other);
 }
 
 /* ---- the same pixels ---- */

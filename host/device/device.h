@@ -15,7 +15,7 @@
 #define NASRUN_DEVICE_DEVICE_H
 
 #include "host/device/augment.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 #include "host/device/optimizer.h"
 #include "host/net/remap.h"
 #include "host/program/program.h"

@@ -1,6 +1,6 @@
 #include "host/device/temperature.h"
 
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 /* Of an image's answer that is given the most. */
 static double largest_log(const float *answer, int32_t classes)
@@ -53,7 +53,8 @@ static void add_image(const float *answer, int32_t classes, int32_t label, doubl
     slopes[1] += second / total - mean * mean;
 }
 
-/* The same of an image whose label is a set: with z a class's logit, (p - t) z and p (1 - p) z^2, p = sigmoid(z / T). */
+/* The same of an image whose label is a set: with z a class's logit and p = sigmoid(z / T), (p - t) z and
+ * p (1 - p) z^2. */
 static void add_set(const float *answer, int32_t classes, const uint8_t *set, double inverse,
                     double slopes[2])
 {

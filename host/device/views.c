@@ -1,6 +1,6 @@
 #include "host/device/views.h"
 
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <float.h>
 #include <math.h>

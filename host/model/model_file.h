@@ -29,7 +29,7 @@ struct model_about {
     int32_t views;               /* how its answers are made (host/device/views.h) */
     /* what its answers are calibrated by (host/device/temperature.h): those of all its views, and of one; 1: nothing */
     float temperature, plain_temperature;
-    /* [classes]: images have any number of labels (host/device/labels.h), a class is given from its threshold on, which
+    /* [classes]: images have any number of labels (host/base/labels.h), a class is given from its threshold on, which
      * is from 0 to 1. NULL: an image is of the most probable class. */
     double *label_thresholds;
     int64_t id;                 /* the candidate */

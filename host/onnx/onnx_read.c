@@ -1,7 +1,7 @@
 #include "host/onnx/onnx_read.h"
 
 #include "host/base/file.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 #include "host/device/temperature.h"
 #include "host/model/model_metadata.h"
 #include "host/onnx/onnx_reading.h"

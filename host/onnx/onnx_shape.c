@@ -1,5 +1,5 @@
-/* What says shapes (Constant, Shape, Gather, Slice, Concat of them) and what changes them: Reshape, Squeeze, Unsqueeze, and
- * ReduceMean, which is a global pool. The number of images stays open. */
+/* What says shapes (Constant, Shape, Gather, Slice, Concat of them) and what changes them: Reshape, Squeeze,
+ * Unsqueeze, and ReduceMean, which is a global pool. The number of images stays open. */
 #include "host/onnx/onnx_node.h"
 
 #include <string.h>

@@ -27,8 +27,8 @@ struct onnx_tensor {
     const struct onnx_tensor *scales; /* one, or one for each index of the first dimension; NULL: not known */
 };
 
-/* `proto` lives as long as the tensor. Types: float16, float32, float64, int8, int32. ST_UNSUPPORTED for others, whole numbers that are not raw, more
- * dimensions, or data in another file. */
+/* `proto` lives as long as the tensor. Types: float16, float32, float64, int8, int32. ST_UNSUPPORTED for others, whole
+ * numbers that are not raw, more dimensions, or data in another file. */
 enum status onnx_tensor_of(const Onnx__TensorProto *proto, struct onnx_tensor *tensor, struct error *err);
 
 /* int64 or bool of at most one dimension and ONNX_MOST_INTS numbers, as shapes and axes are. *count -1: it is something

@@ -2,12 +2,12 @@
  *
  * What is written: IR version 7, operators of opset 13. One input "images", uint8 [N, channels, height, width] with N
  * open: pixels as they come, for normalisation stands inside. One output "probabilities", float32 [N, classes]: the
- * logits divided by the model's temperature for one view, behind a softmax, or where images have several labels behind a
- * sigmoid. Layers are called "layers.ID", their
- * weights as in the model file (host/model/model_file.h); dropout is left out. `metadata_props` holds what the model
- * file says beside graph and weights: "class_names", "mean", "deviation" (JSON arrays), "fit", "temperature", "id",
- * "validation_accuracy"; of several labels "labels" ("several") and "label_thresholds" (a JSON array); with thresholds "thresholds" (a JSON array, null: no probability is enough) and "precision".
- * The answers are those of one view. */
+ * logits divided by the model's temperature for one view, behind a softmax, or where images have several labels behind
+ * a sigmoid. Layers are called "layers.ID", their weights as in the model file (host/model/model_file.h); dropout is
+ * left out. `metadata_props` holds what the model file says beside graph and weights: "class_names", "mean" and
+ * "deviation" (JSON arrays), "fit", "temperature", "id", "validation_accuracy"; of several labels "labels" ("several")
+ * and "label_thresholds" (a JSON array); with thresholds "thresholds" (a JSON array, null: no probability is enough)
+ * and "precision". The answers are those of one view. */
 #ifndef NASRUN_ONNX_ONNX_WRITE_H
 #define NASRUN_ONNX_ONNX_WRITE_H
 

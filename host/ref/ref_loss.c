@@ -1,7 +1,7 @@
 /* Softmax cross-entropy with label smoothing (Szegedy et al. 2016), focal and weighted by class, its gradient, and the
  * metrics; with sets of labels the binary cross-entropies of all classes. */
 #include "host/device/focal.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 #include "host/ref/ref.h"
 
 #include <math.h>

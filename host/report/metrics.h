@@ -1,5 +1,5 @@
-/* Metrics of a classifier from its confusion counts or, with several labels an image, its counts of labels, by scikit-learn's definitions: a ratio whose denominator
- * is 0 is 0. */
+/* Metrics of a classifier from its confusion counts or, with several labels an image, its counts of labels, by
+ * scikit-learn's definitions: a ratio whose denominator is 0 is 0. */
 #ifndef NASRUN_REPORT_METRICS_H
 #define NASRUN_REPORT_METRICS_H
 
@@ -27,8 +27,8 @@ struct metrics {
     struct class_metrics macro;
     struct class_metrics weighted; /* means weighted by support */
     /* With several labels: of all classes' counts together; means over the images; images whose labels are given
-     * exactly, where `correct` are those at LABELS_THRESHOLD; and both ways of giving labels beside each other. Else all
-     * zeros. */
+     * exactly, where `correct` are those at LABELS_THRESHOLD; and both ways of giving labels beside each other. Else
+     * all zeros. */
     struct class_metrics micro, by_image;
     int64_t exact;
     struct label_metrics labels, labels_at_half;

@@ -85,7 +85,7 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
 {
     struct canvas canvas;
     struct scores_bin bins[SCORES_BINS];
-    char title[512];
+    char title[384];
     double most = 0;
     const bool several = predictions->label_sets != NULL;
     const int64_t images = fill(predictions, bins);
@@ -100,22 +100,22 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
                                   .height = WIDTH - LEFT - RIGHT,
                                   .x_high = 1,
                                   .y_high = 1,
-                                  .y_label = several ? "part of them that has the label"
+                                  .y_label = several ? "part of the pairs of image and label that are true"
                                                      : "accuracy of these images"};
     struct axes shares = accuracy;
     shares.top = 875;
     shares.height = 110;
     shares.x_label = several ? "probability of a label" : "probability of the answer";
-    shares.y_label = several ? "answers" : "images";
+    shares.y_label = several ? "pairs" : "images";
     shares.y_high = most > 0 ? most : 1;
     axes_round_range(&shares.y_low, &shares.y_high);
     snprintf(title, sizeof(title), "Reliability: calibration error %.4f on %lld %s",
              images > 0 ? scores_calibration_error(bins) : 0, (long long)images,
-             several ? "answers, one for each test image and class" : "test images");
-    const struct legend_entry legend[] = {{COLOUR_BLUE, 2, MARK_DISC,
-                                           several ? "part that has the label, and its interval of 95 %"
-                                                   : "accuracy, and its interval of 95 %"},
-                                          {COLOUR_RED, 2, MARK_NONE, "as sure as it may be"}};
+             several ? "pairs" : "test images");
+    const struct legend_entry legend[] = {
+        {COLOUR_BLUE, 2, MARK_DISC,
+         several ? "part that is true, and its interval of 95 %" : "accuracy, and its interval of 95 %"},
+        {COLOUR_RED, 2, MARK_NONE, "as sure as it may be"}};
     canvas_title(&canvas, title);
     canvas_legend(&canvas, LEFT, 74, legend, 2);
     axes_draw(&canvas, &accuracy);

@@ -26,7 +26,7 @@
 #define NASRUN_REPORT_PREDICTIONS_H
 
 #include "host/base/file.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 struct predicted_image {
     const char *image;
@@ -81,7 +81,8 @@ struct comparison {
     int64_t better, worse;
     double difference, low, high, p;
 };
-/* Images are paired by their hash and true class, or labels. ST_RANGE when the two have not the same test images, or none. */
+/* Images are paired by their hash and true class, or labels. ST_RANGE when the two have not the same test images, or
+ * none. */
 enum status predictions_compare(const struct predictions *first, const struct predictions *second,
                                 struct comparison *comparison, struct error *err);
 

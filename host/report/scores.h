@@ -4,7 +4,7 @@
 #define NASRUN_REPORT_SCORES_H
 
 #include "host/base/error.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* What the members of a training do at the same time: steps, metrics, weights, evaluation. */
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 #include "host/device/views.h"
 #include "host/train/trainer_internal.h"
 

@@ -1,7 +1,6 @@
 /* The base room: random numbers against published values, files that a crash can't tear, error messages. */
 #include "host/base/clock.h"
 #include "host/base/file.h"
-#include "host/base/library.h"
 #include "host/base/random.h"
 #include "host/base/text.h"
 
@@ -15,7 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <zlib.h>
 
 /* philox4x32 with 10 rounds, from kat_vectors of the Random123 library: counter, key, result. */
 static void test_philox_known_answers(void **state)
@@ -195,7 +193,17 @@ static void test_write_refused(void **state)
     assert_int_equal(file_write_atomic(inner, "x", 1, &err), ST_IO);
     assert_non_null(strstr(err.message, inner));
     assert_content(scratch->path, "old", 3);
+    assert_int_equal(file_make_folder(inner, &err), ST_IO);
+    assert_non_null(strstr(err.message, strerror(ENOTDIR)));
+    assert_int_equal(file_flush_folder(inner, &err), ST_IO);
+    assert_non_null(strstr(err.message, scratch->path));
     free(inner);
+    /* A folder has the name: what was written aside is gone again. */
+    assert_int_equal(unlink(scratch->path), 0);
+    assert_int_equal(mkdir(scratch->path, 0777), 0);
+    assert_int_equal(file_write_atomic(scratch->path, "x", 1, &err), ST_IO);
+    assert_non_null(strstr(err.message, strerror(EISDIR)));
+    assert_int_equal(rmdir(scratch->path), 0);
 }
 
 /* What stands under the names that files aside get stays as it is: links, other files' second names, folders; what a
@@ -306,26 +314,6 @@ static void test_beside_program(void **state)
     free(missing);
 }
 
-static bool needs(const struct library_needs *list, const char *name)
-{
-    bool found = false;
-    for (int32_t i = 0; i < list->count; i++)
-        found = found || strcmp(list->names[i], name) == 0;
-    return found;
-}
-
-static enum status needs_of(const char *path, const char *bytes, size_t length, struct library_needs *list)
-{
-    struct error err;
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, length, file), length);
-    assert_int_equal(fclose(file), 0);
-    return library_read_needs(path, list, &err);
-}
-
-/* Of this program, which asks for cmocka; then of what is left of it when its end is missing or a byte of its tables is
- * damaged: whatever is found there, nothing is read outside of it. */
 static void test_text(void **state)
 {
     static const char *const pairs[][2] = {
@@ -342,6 +330,14 @@ static void test_text(void **state)
          "???gpj"},                                            /* right to left */
         {"\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80", "?????????"}, /* too long, half a pair, too large */
         {"\xe6\x97", "??"},                                    /* cut */
+        {"\xf5\x80\x80\x80\xff", "?????"},                     /* begins no character */
+        {"\xe0\x80\x80\xf0\x80\x80\x80", "???????"},           /* too long */
+        {"\xee\x80\x80\xf4\x8f\xbf\xbf", "\xee\x80\x80\xf4\x8f\xbf\xbf"},
+        /* marks and brackets of a direction, between others; the ends of each range and what is beside it */
+        {"\xd8\x9b\xd8\x9c\xd8\x9d", "\xd8\x9b??\xd8\x9d"},
+        {"\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", "\xe2\x80\x8d??????\xe2\x80\x90"},
+        {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xaf", "\xe2\x80\xa7???\xe2\x80\xaf"},
+        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", "\xe2\x81\xa5??????\xe2\x81\xaa"},
     };
     char shown[64];
     (void)state;
@@ -373,45 +369,6 @@ static void test_special_files(void **state)
     assert_int_equal(file_read_limited(scratch->path, 3, &data, &length, &err), ST_UNSUPPORTED);
     assert_int_equal(file_read_limited(scratch->path, 4, &data, &length, &err), ST_OK);
     free(data);
-}
-
-static void test_library_needs(void **state)
-{
-    const struct scratch *scratch = *state;
-    struct library_needs list;
-    struct error err;
-    char *bytes;
-    size_t length;
-    assert_int_equal(library_read_needs("/proc/self/exe", &list, &err), ST_OK);
-    assert_true(needs(&list, "libcmocka.so.0"));
-    assert_true(needs(&list, "libc.so.6"));
-    assert_int_equal(file_read("/proc/self/exe", &bytes, &length, &err), ST_OK);
-    for (size_t kept = 0; kept < length; kept += length / 7 + 1)
-        assert_int_equal(needs_of(scratch->path, bytes, kept, &list), ST_FORMAT);
-    for (size_t i = 0; i < 64 + 40 * 64;
-         i += i < 64 ? 1 : 7) { /* the header; sections, the last of the file */
-        char *damaged = i < 64 ? bytes + i : bytes + length - (i - 63);
-        *damaged ^= 0x55;
-        (void)needs_of(scratch->path, bytes, length, &list);
-        *damaged ^= 0x55;
-    }
-    free(bytes);
-    assert_int_equal(library_read_needs("/dev/null", &list, &err), ST_IO);
-    assert_int_equal(library_read_needs("/no/such/file", &list, &err), ST_IO);
-}
-
-static void test_library_load(void **state)
-{
-    struct error err;
-    void *library;
-    (void)state;
-    assert_int_equal(library_load("libz.so.1", &library, &err), ST_OK);
-    assert_non_null(library);
-    assert_int_equal(library_load("libnosuch.so.7", &library, &err), ST_DEVICE);
-    assert_null(library);
-    assert_non_null(strstr(err.message, "libnosuch.so.7: "));
-    assert_non_null(strstr(err.message, "looked in /"));
-    assert_non_null(strstr(library_of((void (*)(void))crc32_z), "libz"));
 }
 
 static void test_checksums(void **state)
@@ -506,8 +463,6 @@ int main(void)
         cmocka_unit_test(test_beside_program),
         cmocka_unit_test(test_text),
         cmocka_unit_test_setup_teardown(test_special_files, make_scratch, remove_scratch),
-        cmocka_unit_test_setup_teardown(test_library_needs, make_scratch, remove_scratch),
-        cmocka_unit_test(test_library_load),
         cmocka_unit_test(test_checksums),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_status_names),

@@ -137,6 +137,62 @@ static void test_containers(void **state)
     }
 }
 
+/* Lines of a shape that nobody knows are passed over, wherever they stand; so are numbers that are none. */
+static void test_odd_lines(void **state)
+{
+    static const struct {
+        const char *group, *mounts, *quota;
+        int32_t cpus;
+    } cases[] = {
+        {"no colon\n1:one\n2:cpu:/a\n",
+         "no dash\n1 - cgroup\n - cgroup c cpu\n3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 3},
+        {"2:cpu:/a\n", "3 2 0:3 / /c - cgroup c rw,cpu", "300000", 3},        /* without an end of the line */
+        {"2:cpuset:/a\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 0},   /* another controller */
+        {"2:mycpu:/a\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 0},    /* whose name ends like it */
+        {"2:cpu,x:/a\n", "3 2 0:3 / /c - cgroup c rw,cpuset\n", "300000", 0}, /* not mounted */
+        {"2:cpu:/a\n", "3 2 0:3 / /c - tmpfs c rw,cpu\n", "300000", 0},
+        {"2:cpu:/a\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "none", 0},
+        {"2:cpu:/a\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "0", 0},
+        {"2:cpu:/a/no/such\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 3}, /* those above count */
+        {"2:cpu:/b\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 0},         /* has no period */
+        {"2:cpu:/c\n", "3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 0},         /* a period of 0 */
+        {"2:cpu:/a\n", "", "300000", 0},
+        {"", "3 2 0:3 / /c - cgroup c rw,cpu\n", "300000", 0},
+    };
+    const char *root = *state;
+    put(root, "/c/a/cpu.cfs_period_us", "100000\n");
+    put(root, "/c/b/cpu.cfs_quota_us", "300000\n");
+    put(root, "/c/c/cpu.cfs_quota_us", "300000\n");
+    put(root, "/c/c/cpu.cfs_period_us", "0\n");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        put(root, "/proc/self/cgroup", cases[i].group);
+        put(root, "/proc/self/mountinfo", cases[i].mounts);
+        put(root, "/c/a/cpu.cfs_quota_us", cases[i].quota);
+        if (limits_cpus(root) != cases[i].cpus)
+            fail_msg("case %zu: %d CPUs, expected %d", i, (int)limits_cpus(root), (int)cases[i].cpus);
+    }
+}
+
+/* Folders whose names do not fit into a path have no limits. */
+static void test_long_names(void **state)
+{
+    static char name[4091], line[8000], root[5000];
+    static const int lengths[] = {3000, 4090}; // both together are too long; one with the root
+    const char *folder = *state;
+    memset(name, 'x', sizeof(name) - 1);
+    put(folder, "/proc/meminfo", "MemAvailable: 921600 kB\n");
+    for (int i = 0; i < 2; i++) {
+        snprintf(line, sizeof(line), "0::/%.3000s\n", name);
+        put(folder, "/proc/self/cgroup", line);
+        snprintf(line, sizeof(line), "30 24 0:26 / /%.*s rw - cgroup2 cgroup2 rw\n", lengths[i], name);
+        put(folder, "/proc/self/mountinfo", line);
+        check_memory(folder, machine(), 900 * MB);
+        assert_int_equal(limits_cpus(folder), 0);
+    }
+    memset(root, 'x', sizeof(root) - 1);
+    assert_int_equal(limits_cpus(root), 0);
+}
+
 static void test_nothing_known(void **state)
 {
     size_t total, free_bytes;
@@ -163,6 +219,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unified, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_first_version, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_containers, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_odd_lines, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_long_names, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_nothing_known, make_root, remove_root),
         cmocka_unit_test(test_here),
     };

@@ -16,6 +16,7 @@ enum { MOST_ROWS = 400, MOST_CLASSES = 12 };
 
 static float answers[MOST_ROWS * MOST_CLASSES];
 static int32_t labels[MOST_ROWS];
+static uint8_t label_sets[MOST_ROWS * MOST_CLASSES]; /* with sets each image has one of its own */
 
 static double draw(uint64_t number, uint32_t stream)
 {
@@ -142,12 +143,95 @@ static void is_the_formula(void **state)
         assert_true(fabs((double)answers[i] - (double)before[i]) <= 1e-6);
 }
 
+/* As `make`, where each class is an answer of its own. */
+static void make_sets(int32_t rows, int32_t classes, double sureness, uint32_t stream)
+{
+    for (int32_t i = 0; i < rows * classes; i++) {
+        const double logit = 6.0 * draw((uint64_t)i, stream) - 4.0;
+        labels[i / classes] = i / classes;
+        label_sets[i] = draw((uint64_t)i, stream + 1) < 1.0 / (1.0 + exp(-logit));
+        answers[i] = (float)(1.0 / (1.0 + exp(-sureness * logit)));
+    }
+}
+
+/* In extended precision: logits of 1 and 0 as they are in labels.h. */
+static double cost_of_sets(int32_t rows, int32_t classes, double temperature)
+{
+    long double sum = 0.5L * logl((long double)temperature) * logl((long double)temperature);
+    for (int32_t row = 0; row < rows; row++)
+        for (int32_t k = 0; k < classes; k++) {
+            const long double p = fmaxl((long double)answers[row * classes + k], (long double)FLT_MIN);
+            const long double rest = fmaxl(1.0L - (long double)answers[row * classes + k], 0x1p-25L);
+            const long double logit = logl(p / rest) / (long double)temperature;
+            sum += log1pl(expl(label_sets[labels[row] * classes + k] ? -logit : logit));
+        }
+    return (double)sum;
+}
+
+static void assert_sets_fit(int32_t rows, int32_t classes)
+{
+    const double found = (double)temperature_fit(answers, rows, classes, labels, label_sets);
+    double best = TEMPERATURE_LEAST, least = INFINITY;
+    for (double u = log(TEMPERATURE_LEAST); u <= log(TEMPERATURE_MOST); u += 1e-3) {
+        const double now = cost_of_sets(rows, classes, exp(u));
+        best = now < least ? exp(u) : best;
+        least = fmin(now, least);
+    }
+    if (!(fabs(log(found / best)) <= 1.1e-3))
+        fail_msg("temperature of sets %.6f, by the grid %.6f", found, best);
+}
+
+static void fits_sets_of_labels(void **state)
+{
+    (void)state;
+    static const double SURENESS[] = {0.4, 1.0, 3.0};
+    for (uint32_t i = 0; i < sizeof(SURENESS) / sizeof(SURENESS[0]); i++) {
+        make_sets(100, 5, SURENESS[i], 100 + 10 * i);
+        assert_sets_fit(100, 5);
+        const double found = (double)temperature_fit(answers, 100, 5, labels, label_sets);
+        assert_true(fabs(log(found / SURENESS[i])) < 0.25);
+        make_sets(6, 1, SURENESS[i], 100 + 10 * i);
+        assert_sets_fit(6, 1);
+    }
+    for (int32_t right = 0; right < 2; right++) { /* all sure */
+        for (int32_t i = 0; i < 60; i++)
+            answers[i] = label_sets[i] == right ? 1.0f : 0.0f;
+        for (int32_t row = 0; row < 20; row++)
+            labels[row] = row;
+        assert_sets_fit(20, 3);
+    }
+    assert_true(temperature_fit(answers, 0, 3, labels, label_sets) == 1.0f);
+}
+
+static void is_the_formula_of_sets(void **state)
+{
+    (void)state;
+    enum { ROWS = 50, CLASSES = 9 };
+    static float before[ROWS * CLASSES];
+    make_sets(ROWS, CLASSES, 2.0, 7);
+    answers[0] = 0.0f;
+    answers[1] = 1.0f;
+    memcpy(before, answers, sizeof(before));
+    temperature_apply(answers, ROWS, CLASSES, 1.0f, true);
+    assert_memory_equal(answers, before, sizeof(before));
+    temperature_apply(answers, ROWS, CLASSES, 1.75f, true);
+    for (int32_t i = 0; i < ROWS * CLASSES; i++) {
+        const double p = fmax((double)before[i], (double)FLT_MIN),
+                     rest = fmax(1.0 - (double)before[i], 0x1p-25);
+        const double expected = pow(p, 1.0 / 1.75) / (pow(p, 1.0 / 1.75) + pow(rest, 1.0 / 1.75));
+        assert_true(fabs((double)answers[i] - expected) <= 1e-7);
+    }
+    temperature_apply(answers, ROWS, CLASSES, 1.0f / 1.75f, true);
+    for (int32_t i = 0; i < ROWS * CLASSES; i++)
+        assert_true(fabs((double)answers[i] - (double)before[i]) <= 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_what_a_grid_finds),
-        cmocka_unit_test(knows_the_ends),
-        cmocka_unit_test(is_the_formula),
+        cmocka_unit_test(finds_what_a_grid_finds), cmocka_unit_test(knows_the_ends),
+        cmocka_unit_test(is_the_formula),          cmocka_unit_test(fits_sets_of_labels),
+        cmocka_unit_test(is_the_formula_of_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,11 @@ static enum status keep_model(void *context, struct error *err)
     struct model again = {0};
     unsigned char *bytes = NULL;
     size_t length;
+    char hash[MODEL_HASH_LENGTH];
     enum status st = model_save(kept->path, &kept->model.graph, kept->model.values, &kept->model.about, err);
+    if (st == ST_OK)
+        st = model_calibrate(kept->path, kept->path, 2.0f, 2.0f, kept->model.about.label_thresholds, hash,
+                             err);
     if (st == ST_OK)
         st = model_load(kept->path, &again, err);
     if (st == ST_OK)
@@ -218,6 +222,7 @@ static enum status keep_model(void *context, struct error *err)
 static void test_model(void **state)
 {
     char *names[16];
+    double thresholds[16] = {0.1, 0.2};
     struct error err;
     (void)state;
     char *folder = data_files_folder();
@@ -234,6 +239,7 @@ static void test_model(void **state)
                                         .views = 1,
                                         .temperature = 1.0f,
                                         .plain_temperature = 1.0f,
+                                        .label_thresholds = thresholds,
                                         .validation_accuracy = 0.5};
     assert_in_range(model->about.classes, 1, 16);
     for (int32_t i = 0; i < model->about.classes; i++)

@@ -474,6 +474,8 @@ static void refuses_other_lines(void **state)
         {"{\"seq\":0,\"time\":1", "expected the numbers \"seq\" and \"time\" and the string \"event\""},
         {"{\"seq\":\"0\",\"time\":1,\"event\":\"run\"", "expected the numbers \"seq\""},
         {"{\"seq\":0,\"time\":1e999,\"event\":\"run\"", "expected the numbers \"seq\""},
+        {"{\"seq\":0,\"time\":true,\"event\":\"run\"", "expected the numbers \"seq\""},
+        {"{\"seq\":0,\"time\":1,\"event\":2", "expected the numbers \"seq\""},
         {"{\"seq\":7,\"time\":1,\"event\":\"run\"", "seq is 7, expected 0"},
         {"{\"seq\":0,\"time\":1,\"event\":\"stage\"", "its first event is stage, expected run"},
         {NULL, "has no checksum"},
@@ -495,9 +497,16 @@ static void refuses_other_lines(void **state)
             fail_msg("found \"%s\", expected \"%s\"", err.message, cases[i].told);
         assert_null(lines.lines);
     }
-    /* what is no file, or somewhere else */
+    /* a line that ends nowhere; and an empty file, which a run may have left that was killed at once */
     struct journal_lines lines;
     struct error err;
+    assert_int_equal(file_write_atomic(path, "{\"seq\":0", 8, &err), ST_OK);
+    assert_int_equal(journal_first(path, &lines, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "its first line has no end"));
+    assert_int_equal(file_write_atomic(path, "", 0, &err), ST_OK);
+    assert_int_equal(journal_first(path, &lines, &err), ST_OK);
+    assert_int_equal(lines.count, 0);
+    /* what is no file, or somewhere else */
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(journal_first(path, &lines, &err), ST_FORMAT);

@@ -174,7 +174,7 @@ static void test_append_refuses(void **state)
     struct {
         struct layer layer;
         const char *message;
-    } cases[27];
+    } cases[28];
     int count = 0;
 #define CASE(base, first, change, text)                                                                      \
     do {                                                                                                     \
@@ -187,6 +187,7 @@ static void test_append_refuses(void **state)
     CASE(conv8, 0, out_channels = 65537, "out_channels is 65537");
     CASE(conv8, 0, groups = 0, "groups is 0, expected 1 to 4");
     CASE(conv8, 0, groups = 3, "groups is 3, expected a divisor of 4 input and 8 output channels");
+    CASE(grouped, 0, out_channels = 9, "groups is 2, expected a divisor of 4 input and 9 output channels");
     CASE(grouped, 0, init = LAYER_INIT_WHITEN, "init is whiten in 2 groups, expected one group");
     CASE(conv8, 0, stride = 0, "stride is 0");
     CASE(conv8, 0, kernel_w = 0, "kernel width is 0");
@@ -267,6 +268,13 @@ static void test_joins_refuse(void **state)
     assert_non_null(strstr(err.message, "input 1 is 8 x 9 x 7, expected the shape like input 0, 4 x 9 x 7"));
     assert_int_equal(graph_append(&graph, reading_two(LAYER_CONCAT, 4, 5), NULL, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "expected height and width"));
+    struct layer narrow = reading(conv8, 0);
+    int32_t index;
+    narrow.pad_w = 0;
+    assert_int_equal(graph_append(&graph, narrow, &index, &err), ST_OK);
+    assert_int_equal(graph_append(&graph, reading_two(LAYER_CONCAT, 1, index), NULL, &err), ST_RANGE);
+    assert_non_null(
+        strstr(err.message, "input 1 is 8 x 9 x 5, expected height and width like input 0, 8 x 9 x 7"));
     struct layer many = {.kind = LAYER_CONCAT, .input_count = GRAPH_MAX_INPUTS + 1};
     assert_int_equal(graph_append(&graph, many, NULL, &err), ST_RANGE);
     graph_free(&graph);
@@ -288,6 +296,10 @@ static void test_gate(void **state)
     assert_int_equal(graph_append(&graph, reading_two(LAYER_GATE, 0, pooled), NULL, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "(gate): input 1 is 8 x 1 x 1, expected 4 x 1 x 1 like input 0"));
     graph_free(&graph);
+    assert_int_equal(graph_new(&graph, 4, 1, 7, &err), ST_OK);
+    assert_int_equal(graph_append(&graph, reading_two(LAYER_GATE, 0, 0), NULL, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "(gate): input 1 is 4 x 1 x 7, expected 4 x 1 x 1 like input 0"));
+    graph_free(&graph);
 }
 
 /* Sizes that overflow 32 bits are found, not wrapped. */
@@ -299,6 +311,9 @@ static void test_sizes(void **state)
     assert_int_equal(graph_new(&graph, 65536, 4096, 4096, &err), ST_RANGE);
     assert_int_equal(graph_new(&graph, 0, 8, 8, &err), ST_RANGE);
     assert_int_equal(graph_new(&graph, 3, 4097, 8, &err), ST_RANGE);
+    assert_int_equal(graph_new(&graph, 3, 0, 8, &err), ST_RANGE);
+    assert_int_equal(graph_new(&graph, 3, 8, 4097, &err), ST_RANGE);
+    assert_int_equal(graph_new(&graph, 65536, 4096, 4096, &err), ST_RANGE);
     assert_int_equal(graph_new(&graph, 3, 4096, 4096, &err), ST_OK);
     struct layer conv = reading(conv8, 0), dense = {.kind = LAYER_DENSE, .out_channels = 65536};
     conv.out_channels = 65536;
@@ -320,7 +335,7 @@ static void test_sizes(void **state)
 static void test_infer_refuses(void **state)
 {
     (void)state;
-    for (int fault = 0; fault < 6; fault++) {
+    for (int fault = 0; fault < 8; fault++) {
         static const char *const messages[] = {
             "layer 2 (relu): index of an input is 2, expected 0 to 1",
             "stands at indices 2 and 3",
@@ -328,6 +343,8 @@ static void test_infer_refuses(void **state)
             "layer 3 (conv): no layer reads it",
             "layer 0: found conv with id 0",
             "id is 6, expected 1 to 5",
+            "layer 0: found input with id 9 and 0 inputs",
+            "layer 0: found input with id 0 and 1 inputs",
         };
         struct graph graph;
         struct error err;
@@ -344,6 +361,10 @@ static void test_infer_refuses(void **state)
             graph.layers[0].kind = LAYER_CONV;
         if (fault == 5)
             graph.next_id = 6;
+        if (fault == 6)
+            graph.layers[0].id = 9;
+        if (fault == 7)
+            graph.layers[0].input_count = 1;
         assert_int_equal(graph_infer(&graph, &err), ST_RANGE);
         if (strstr(err.message, messages[fault]) == NULL)
             fail_msg("found \"%s\", expected \"%s\"", err.message, messages[fault]);

@@ -467,22 +467,60 @@ static void broken_programs_are_refused(void **state)
     }
 }
 
-static void programs_print_themselves(void **state)
+/* What is printed of a network with one of each, lowered with those options. */
+static void check_printed(const struct lower_options *options, const char *const *there,
+                          const char *const *missing)
 {
-    (void)state;
     struct graph graph;
     struct program program;
-    char text[8192] = "";
+    struct error err;
+    char text[16384] = "";
     start(&graph);
-    finish(&graph, add_layer(&graph, LAYER_CONV, 0, -1), PROG_TRAIN, &program);
+    int32_t at = add_layer(&graph, LAYER_RELU,
+                           add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1), -1);
+    at = add_layer(&graph, LAYER_GELU, add_layer(&graph, LAYER_BATCH_NORM, at, -1), -1);
+    at = add_layer(&graph, LAYER_DROPOUT, add_layer(&graph, LAYER_MAX_POOL, at, -1), -1);
+    add_layer(&graph, LAYER_DENSE, at, -1);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    assert_int_equal(lower_graph(&graph, options, &program, &err), ST_OK);
     FILE *out = fmemopen(text, sizeof(text), "w");
     assert_non_null(out);
     prog_print(&program, out);
     fclose(out);
-    assert_non_null(strstr(text, "train, batch 4"));
-    assert_non_null(strstr(text, "convolution backward weights"));
-    assert_non_null(strstr(text, "3x3 stride 1 pad 1,1 groups 1"));
+    for (; *there != NULL; there++)
+        if (strstr(text, *there) == NULL)
+            fail_msg("no \"%s\" in\n%s", *there, text);
+    for (; *missing != NULL; missing++)
+        if (strstr(text, *missing) != NULL)
+            fail_msg("\"%s\" in\n%s", *missing, text);
     program_free(&program);
+    graph_free(&graph);
+}
+
+static void programs_print_themselves(void **state)
+{
+    static const char *const plain[] = {"train, batch 4",
+                                        "convolution backward weights",
+                                        "3x3 stride 1 pad 1,1 groups 1",
+                                        "  with relu\n",
+                                        "  gelu",
+                                        "  rate 0.5",
+                                        "  smoothing 0.1\n",
+                                        NULL};
+    static const char *const all[] = {"  smoothing 0.1  focal 2  weighted by class  of sets\n",
+                                      "  augmented\n", NULL};
+    static const char *const evaluated[] = {"evaluate, batch 4", "  of sets\n", NULL};
+    static const char *const none[] = {"focal", "weighted", "of sets", "augmented", NULL};
+    static const char *const trained[] = {"backward", "rate", "focal", "weighted", "augmented", NULL};
+    struct lower_options options = {
+        .purpose = PROG_TRAIN, .batch = BATCH, .label_smoothing = 0.1f, .batch_norm_momentum = 0.1f};
+    (void)state;
+    check_printed(&options, plain, none);
+    options.augment = options.weighted = options.sets = true;
+    options.focal = 2.0f;
+    check_printed(&options, all, all + 2);
+    options.purpose = PROG_EVALUATE;
+    check_printed(&options, evaluated, trained);
 }
 
 /* ---- lifetimes and arena, by brute force ---- */

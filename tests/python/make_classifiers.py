@@ -1,5 +1,5 @@
 """Classifiers as others write them, with random weights: make_classifiers.py DIR writes NAME.onnx and NAME.answers for
-`test_onnx --read`. The answers are onnxruntime's logits for IMAGES images of bytes, which a network sees as value / 255.
+`test_onnx --read`. The answers are onnxruntime's logits for IMAGES images of bytes; a network sees value / 255.
 Each family is small, and each writes its file in another of the ways that files are written in."""
 
 import os

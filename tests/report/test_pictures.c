@@ -336,6 +336,7 @@ static void draws_a_network(void **state)
 
 static void draws_answers(void **state)
 {
+    static uint8_t of_several[] = {1, 0, 0, 1, 1, 0, 0, 0, 1};
     static struct answers answers;
     struct error err;
     (void)state;
@@ -344,6 +345,10 @@ static void draws_answers(void **state)
     compare("reliability", "precision");
     assert_int_equal(plot_precision(&picture, &answers.predictions, &answers.rankings, &err), ST_OK);
     compare("precision", "reliability");
+    answers.predictions.label_sets = of_several; /* the classes, as sets of one, and pairs of them */
+    answers.predictions.label_set_count = 3;
+    assert_int_equal(plot_reliability(&picture, &answers.predictions, &err), ST_OK);
+    compare("reliability-labels", "reliability");
     rankings_free(&answers.rankings);
 }
 

@@ -38,4 +38,10 @@ check "classifiers of others" "$venv/bin/python" tests/python/make_classifiers.p
 check "7 classifiers of others" $helpers/onnx/test_onnx --read "$work/others"/*.onnx
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
 check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
+make_label_data "$work/labels"
+make_label_job "$work/labels.cfg" "$work/labels"
+"$bin/nasrun" "$work/labels.cfg" budget.steps=60 output.dir="$work/several" output.plots=false >"$work/log" 2>&1 ||
+    fail "nasrun: $(tail -n 1 "$work/log")"
+check "report.txt of several labels" "$venv/bin/python" tests/python/check_report.py "$work/several"
+check "several labels" "$venv/bin/python" tests/python/check_labels.py "$work/several"
 finish

@@ -294,6 +294,11 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:3: search.starts: found 2 starting networks, expected one, as search.strategy is \"none\""},
+    {"dataset = { path = \".\"; labels = \"several\";\n format = \"folder\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:1: dataset.labels: found \"several\" and dataset.format = \"folder\", expected a CSV file "
+     "beside it"},
     {GOOD "search = { width = 4; };",
      {0},
      ST_RANGE,

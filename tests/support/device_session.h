@@ -21,8 +21,8 @@ struct device_session {
     struct error err;
 };
 
-/* Images, whose labels are sets where the options say so, and weights are drawn from `seed`; value and average slots hold the same. Bound with SGD, no
- * shuffling, no augmentation, one thread. The device measures nothing. */
+/* Images and weights are drawn from `seed`, labels are sets where the options say so; value and average slots hold the
+ * same. Bound with SGD, no shuffling, no augmentation, one thread. The device measures nothing. */
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
                   const struct lower_options *options, int32_t image_count, uint64_t seed);
 /* On another device of that kind, or in another precision. */

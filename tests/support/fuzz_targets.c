@@ -139,13 +139,21 @@ static void make_labels(const char *folder)
     make_csv(folder);
     data_files_write_text(folder, "input",
                           "split,path,labels\ntrain,a.png,cat|dog\ntrain,\"b,c.png\",dog,\"a cat\"\n"
-                          "train,\"b,c.png\"\nval,a.png,cat\ntest,a.png,cat;\"dog\"\n");
+                          "train,\"b,c.png\"\nval,a.png,cat\ntest,a.png,\"cat|dog\"\n");
 }
 
 static enum status read_labels(const char *folder, const char *path, struct error *err)
 {
     (void)folder;
     return read_data(path, JOB_FORMAT_CSV, JOB_LABELS_SEVERAL, err);
+}
+
+static void make_label_columns(const char *folder)
+{
+    make_csv(folder);
+    data_files_write_text(folder, "input",
+                          "image,cat,\"a dog\",bird,split\na.png,1,0,0,train\n\"b,c.png\",0,1.0,,train\n"
+                          "a.png,-1,true,0,val\na.png,1,1,0,test\n");
 }
 
 static void make_job(const char *folder)
@@ -430,6 +438,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, 0},
     {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, 0},
     {"labels", "input", FUZZ_TEXT, make_labels, read_labels, NULL, 0},
+    {"label-columns", "input", FUZZ_TEXT, make_label_columns, read_labels, NULL, 0},
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},

@@ -57,6 +57,18 @@ threads = 1;
 END
 }
 
+# The same of images with several labels, three of them.
+make_label_data() { python3 tests/support/label_data.py "$1" || { fail "label_data.py"; finish; }; }
+make_label_job() {
+    cat >"$1" <<END
+dataset = { format = "csv"; labels = "several"; path = "$2/list.csv"; validation = 0.25; };
+search = { strategy = "none"; starts = ["lean"]; width = 8; };
+train = { batch = 32; flip = false; translate = 1; precision = "fp32"; use_validation = false; };
+devices = "cpu";
+threads = 1;
+END
+}
+
 # What the clock decides: the numbers that host/journal/events.def says so of, by name, with | between them.
 timed() {
     sed -n 's/^EVENT_FIELD([a-z_]*, \([a-z_]*\), \(NUMBER\|RESULT\|INT32\|TEXT\), [A-Z]*, [0-9]*, CLOCK,.*/|\1/p' \

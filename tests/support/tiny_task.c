@@ -46,18 +46,19 @@ static void make_graph(struct graph *graph, bool batch_norm)
     demand(graph_infer(graph, &err), &err);
 }
 
-static void draw_image(uint32_t index, int32_t label, uint8_t pixels[PIXELS])
+/* Of a set. */
+static void draw_image(uint32_t index, int32_t set, uint8_t pixels[PIXELS])
 {
     for (int32_t i = 0; i < PIXELS; i++) {
         int32_t row = i / TINY_SIDE, column = i % TINY_SIDE;
         uint32_t noise = random_draw(1, RANDOM_TEST, (uint64_t)i, index).v[0] % 160;
-        bool lit = row / (TINY_SIDE / 2) == label / 2 && column / (TINY_SIDE / 2) == label % 2;
+        bool lit = set >> (row / (TINY_SIDE / 2) * 2 + column / (TINY_SIDE / 2)) & 1;
         pixels[i] = (uint8_t)(noise + (lit ? 90 : 0));
     }
 }
 
 static void open_on(struct tiny_task *task, const struct device_ops *ops,
-                    const struct device_options *options, bool batch_norm)
+                    const struct device_options *options, bool batch_norm, bool sets)
 {
     struct error err;
     uint8_t *pixels = malloc((size_t)TINY_IMAGES * PIXELS);
@@ -67,9 +68,11 @@ static void open_on(struct tiny_task *task, const struct device_ops *ops,
     make_graph(&task->graph, batch_norm);
     for (int32_t i = 0; i < TINY_IMAGES; i++) {
         task->samples[i] = i;
-        task->labels[i] = i % TINY_CLASSES;
-        draw_image((uint32_t)i, task->labels[i], pixels + (size_t)i * PIXELS);
+        task->labels[i] = i % (sets ? TINY_SETS : TINY_CLASSES);
+        draw_image((uint32_t)i, sets ? task->labels[i] : 1 << task->labels[i], pixels + (size_t)i * PIXELS);
     }
+    for (int32_t i = 0; i < TINY_SETS * TINY_CLASSES; i++)
+        task->label_sets[i] = i / TINY_CLASSES >> i % TINY_CLASSES & 1;
     const struct dataset_view view = {.count = TINY_IMAGES,
                                       .channels = 1,
                                       .height = TINY_SIDE,
@@ -77,6 +80,8 @@ static void open_on(struct tiny_task *task, const struct device_ops *ops,
                                       .classes = TINY_CLASSES,
                                       .pixels = pixels,
                                       .labels = task->labels,
+                                      .label_sets = sets ? task->label_sets : NULL,
+                                      .label_set_count = sets ? TINY_SETS : 0,
                                       .mean = {0.4f},
                                       .deviation = {0.25f}};
     demand(ops->open(options, &task->device, &err), &err);
@@ -88,20 +93,28 @@ static void open_on(struct tiny_task *task, const struct device_ops *ops,
                                                    .train = task->samples,
                                                    .train_count = TINY_TRAIN,
                                                    .validation = task->samples + TINY_TRAIN,
-                                                   .validation_count = TINY_VALIDATION};
+                                                   .validation_count = TINY_VALIDATION,
+                                                   .label_sets = view.label_sets};
 }
 
 void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm)
 {
     const struct device_options options = {
         .index = index, .threads = 1, .precision = ops->on_host ? PRECISION_FP32 : PRECISION_AUTO};
-    open_on(task, ops, &options, batch_norm);
+    open_on(task, ops, &options, batch_norm, false);
 }
 
 void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enum device_precision precision,
                        bool batch_norm)
 {
-    open_on(task, ops, &(struct device_options){.threads = 1, .precision = precision}, batch_norm);
+    open_on(task, ops, &(struct device_options){.threads = 1, .precision = precision}, batch_norm, false);
+}
+
+void tiny_task_open_sets(struct tiny_task *task, const struct device_ops *ops, int32_t index,
+                         enum device_precision precision, bool batch_norm)
+{
+    const struct device_options options = {.index = index, .threads = 1, .precision = precision};
+    open_on(task, ops, &options, batch_norm, true);
 }
 
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm)

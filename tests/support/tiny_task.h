@@ -1,5 +1,5 @@
 /* A tiny separable problem on a device, for tests of training: 8 x 8 grey images of four classes, class k
- * bright in quarter k under noise. Failures end the test. */
+ * bright in quarter k under noise. With sets of labels each image has any of the classes. Failures end the test. */
 #ifndef NASRUN_TESTS_SUPPORT_TINY_TASK_H
 #define NASRUN_TESTS_SUPPORT_TINY_TASK_H
 
@@ -12,6 +12,7 @@ enum {
     TINY_VALIDATION = 40, /* no multiple of the batch */
     TINY_BATCH = 16,
     TINY_IMAGES = TINY_TRAIN + TINY_VALIDATION,
+    TINY_SETS = 1 << TINY_CLASSES,
 };
 
 struct tiny_task {
@@ -20,7 +21,8 @@ struct tiny_task {
     struct device_dataset *dataset;
     struct graph graph; /* see tiny_task_open */
     int32_t labels[TINY_IMAGES];
-    int32_t samples[TINY_IMAGES]; /* all in order; training first */
+    uint8_t label_sets[TINY_SETS * TINY_CLASSES]; /* set s has class k where bit k of s is 1 */
+    int32_t samples[TINY_IMAGES];                 /* all in order; training first */
     struct trainer_device trainer_device;
 };
 
@@ -30,6 +32,9 @@ void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm); /* index 0 */
 void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enum device_precision precision,
                        bool batch_norm); /* likewise */
+/* With sets of labels. */
+void tiny_task_open_sets(struct tiny_task *task, const struct device_ops *ops, int32_t index,
+                         enum device_precision precision, bool batch_norm);
 void tiny_task_close(struct tiny_task *task);
 
 /* SGD, no schedule to speak of (a cosine without warm-up), batch TINY_BATCH, nothing random but the order. */

@@ -4,6 +4,7 @@
 #include "host/device/views.h"
 #include "tests/support/tiny_task.h"
 
+#include <assert.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +31,9 @@ static const struct looked expected_views[VIEWS_MOST + 1][VIEWS_MOST] = {
 static const int32_t counts[] = {1, 2, 3, 6};
 enum { COUNTS = sizeof(counts) / sizeof(counts[0]) };
 
+/* Of one class each, or with sets of labels: label_sets is NULL or `sets`. */
+static const uint8_t sets[TINY_CLASSES * TINY_CLASSES] = {0, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1};
+static const uint8_t *label_sets;
 static uint8_t pixels[IMAGES * PIXELS];
 static int32_t labels[IMAGES], samples[IMAGES];
 
@@ -62,6 +66,8 @@ static struct device_dataset *upload(const struct tiny_task *task, const struct 
                                       .classes = TINY_CLASSES,
                                       .pixels = changed,
                                       .labels = labels,
+                                      .label_sets = label_sets,
+                                      .label_set_count = label_sets != NULL ? TINY_CLASSES : 0,
                                       .mean = {0.4f},
                                       .deviation = {0.25f}};
     demand(task->ops->dataset_upload(task->device, &view, &dataset, &err), &err);
@@ -72,7 +78,8 @@ static struct device_dataset *upload(const struct tiny_task *task, const struct 
 static void logits_of(const struct tiny_task *task, const float *values, const struct looked *looked,
                       float logits[IMAGES * TINY_CLASSES])
 {
-    const struct lower_options options = {.purpose = PROG_EVALUATE, .batch = IMAGES};
+    const struct lower_options options = {
+        .purpose = PROG_EVALUATE, .batch = IMAGES, .sets = label_sets != NULL};
     const struct step step = {.valid = IMAGES};
     const struct device_ops *ops = task->ops;
     struct device_dataset *dataset = upload(task, looked);
@@ -93,6 +100,25 @@ static void logits_of(const struct tiny_task *task, const float *values, const s
     ops->weights_free(task->device, weights);
     ops->dataset_free(task->device, dataset);
     program_free(&program);
+}
+
+/* From averaged logits, with sets; the confusion is set. */
+static struct trainer_result result_of_sets(const double *logits, int64_t *confusion)
+{
+    struct trainer_result result = {0};
+    memset(confusion, 0, TINY_CLASSES * LABELS_COUNTS * sizeof(*confusion));
+    for (int32_t i = 0; i < IMAGES; i++) {
+        int32_t wrong = 0;
+        for (int32_t k = 0; k < TINY_CLASSES; k++) {
+            const double logit = logits[i * TINY_CLASSES + k];
+            const int32_t has = sets[labels[i] * TINY_CLASSES + k], given = logit >= 0.0;
+            result.loss += log1p(exp(has ? -logit : logit)) / IMAGES;
+            wrong += has != given;
+            confusion[k * LABELS_COUNTS + 2 * has + given]++;
+        }
+        result.accuracy += (wrong == 0) / (double)IMAGES;
+    }
+    return result;
 }
 
 /* From averaged logits; the confusion is set. */
@@ -126,7 +152,7 @@ static struct trainer_result by_hand(const struct tiny_task *task, const float *
         for (int32_t i = 0; i < IMAGES * TINY_CLASSES; i++)
             sums[i] += looked->weight * (double)logits[i];
     }
-    return result_of(sums, confusion);
+    return label_sets != NULL ? result_of_sets(sums, confusion) : result_of(sums, confusion);
 }
 
 static void assert_result(struct trainer_result found, struct trainer_result expected)
@@ -151,7 +177,13 @@ static double loss_of(const float *answers)
 {
     double sum = 0.0;
     for (int32_t i = 0; i < IMAGES; i++)
-        sum -= log((double)answers[i * TINY_CLASSES + labels[samples[i]]]);
+        for (int32_t k = 0; k < TINY_CLASSES; k++) {
+            const double p = (double)answers[i * TINY_CLASSES + k];
+            if (label_sets != NULL)
+                sum -= log(sets[labels[samples[i]] * TINY_CLASSES + k] ? p : 1.0 - p);
+            else if (k == labels[samples[i]])
+                sum -= log(p);
+        }
     return sum / IMAGES;
 }
 
@@ -179,7 +211,8 @@ static void compare(const struct device_ops *ops, int32_t members)
                                              .train = samples,
                                              .train_count = IMAGES,
                                              .validation = samples,
-                                             .validation_count = IMAGES};
+                                             .validation_count = IMAGES,
+                                             .label_sets = label_sets};
     }
     float *values = tiny_task_weights(&tasks[0].graph, 5, NULL);
     demand(trainer_open(devices, members, &tasks[0].graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
@@ -188,6 +221,7 @@ static void compare(const struct device_ops *ops, int32_t members)
     for (int32_t i = 0; i < COUNTS; i++) {
         int64_t found[TINY_CLASSES * TINY_CLASSES] = {0}, expected[TINY_CLASSES * TINY_CLASSES];
         int64_t of_class[TINY_CLASSES] = {0};
+        int32_t all_right = 0;
         uint8_t right[IMAGES];
         float answers[IMAGES * TINY_CLASSES], plain[IMAGES * TINY_CLASSES];
         struct trainer_test test = {.samples = samples,
@@ -195,6 +229,7 @@ static void compare(const struct device_ops *ops, int32_t members)
                                     .views = counts[i],
                                     .classes = TINY_CLASSES,
                                     .labels = labels,
+                                    .label_sets = label_sets,
                                     .confusion = found,
                                     .right = right,
                                     .answers = answers,
@@ -207,8 +242,10 @@ static void compare(const struct device_ops *ops, int32_t members)
         for (int32_t k = 0; k < IMAGES; k++) {
             assert_true(right[k] <= 1);
             of_class[labels[samples[k]]] += right[k];
+            all_right += right[k];
         }
-        for (int32_t c = 0; c < TINY_CLASSES; c++)
+        assert_true(fabs(all_right - IMAGES * test.result.accuracy) < 1e-9);
+        for (int32_t c = 0; label_sets == NULL && c < TINY_CLASSES; c++)
             assert_int_equal(of_class[c], found[c * TINY_CLASSES + c]);
         assert_near(loss_of(answers), test.result.loss);
         assert_near(loss_of(plain), test.plain.loss);
@@ -230,6 +267,17 @@ static void test_averages_by_hand(void **state)
     for (size_t d = 0; d < sizeof(DEVICES) / sizeof(DEVICES[0]); d++)
         for (int32_t members = 1; members <= MEMBERS; members++)
             compare(DEVICES[d], members);
+}
+
+static void test_averages_of_sets_by_hand(void **state)
+{
+    (void)state;
+    static_assert((int)LABELS_COUNTS == (int)TINY_CLASSES, "one matrix has room for either confusion");
+    label_sets = sets;
+    for (size_t d = 0; d < sizeof(DEVICES) / sizeof(DEVICES[0]); d++)
+        for (int32_t members = 1; members <= MEMBERS; members++)
+            compare(DEVICES[d], members);
+    label_sets = NULL;
 }
 
 static void test_which_there_are(void **state)
@@ -266,6 +314,28 @@ static void test_excluded_classes(void **state)
     assert_true(fabs((double)(sums[0] + sums[1] + sums[2]) - 1.0) <= 1e-6);
 }
 
+/* Each probability is averaged by itself, as a logit; those that floats make 0 or 1 remain finite. */
+static void test_sets_by_formula(void **state)
+{
+    static const float first[] = {0.25f, 1.0f, 0.0f, 1.0f, 0.75f, 0x1p-140f},
+                       second[] = {0.9f, 0.5f, 0.5f, 0.0f, 0.25f, 0x1p-140f};
+    float sums[6] = {0};
+    (void)state;
+    views_add(sums, first, 6, 0.25f, true);
+    views_add(sums, second, 6, 0.75f, true);
+    assert_true(fabs((double)sums[0] - (0.25 * log(0.25 / 0.75) + 0.75 * log(0.9 / 0.1))) <= 1e-6);
+    views_finish(sums, 2, 3, true);
+    const double most = 25.0 * log(2.0), least = 126.0 * log(2.0); /* logits of 1 and of 0 */
+    const double expected[] = {1.0 / (1.0 + pow(3.0, 0.25) * pow(9.0, -0.75)),
+                               1.0 / (1.0 + exp(-0.25 * most)),
+                               1.0 / (1.0 + exp(0.25 * least)),
+                               1.0 / (1.0 + exp(0.75 * least - 0.25 * most)),
+                               1.0 / (1.0 + pow(3.0, 0.5)),
+                               1.0 / (1.0 + exp(least))};
+    for (int32_t i = 0; i < 6; i++)
+        assert_true(fabs((double)sums[i] - expected[i]) <= 1e-5 * expected[i]);
+}
+
 /* What the job allows, of what the training has shown the network. */
 static void test_of_jobs(void **state)
 {
@@ -288,10 +358,9 @@ static void test_of_jobs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which_there_are),
-        cmocka_unit_test(test_averages_by_hand),
-        cmocka_unit_test(test_excluded_classes),
-        cmocka_unit_test(test_of_jobs),
+        cmocka_unit_test(test_which_there_are),          cmocka_unit_test(test_averages_by_hand),
+        cmocka_unit_test(test_averages_of_sets_by_hand), cmocka_unit_test(test_excluded_classes),
+        cmocka_unit_test(test_sets_by_formula),          cmocka_unit_test(test_of_jobs),
     };
     draw_data();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,11 +146,10 @@ const struct command nasplot_command = {
     .others = WORDS_FOLDERS,
     .description =
         "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png and\n"
-        "plots/shares.png (the same in per cent) of the run folder RUN; plots/family.png (which model came "
-        "of\n"
-        "which) and plots/network.png (the best one); by predictions.csv, when it is there, "
-        "plots/reliability.png\n"
-        "and plots/precision.png.\n"
+        "plots/shares.png (the same in per cent), of images with several labels plots/labels.png, of the "
+        "run\n"
+        "folder RUN; plots/family.png (which model came of which) and plots/network.png (the best one); by\n"
+        "predictions.csv, when it is there, plots/reliability.png and plots/precision.png.\n"
         "\n"
         "With --errors it reads the run's data and draws, for each class, test images that were rightly "
         "found,\n"

@@ -17,10 +17,9 @@ struct predictor {
     struct device_weights *weights;
     struct device_program *prepared;
     int32_t batch;
-    uint8_t *pixels; /* [batch, channels, height, width] */
-    int32_t *labels; /* [batch], all 0: the classes are what is asked for */
-    uint8_t *
-        label_set; /* [classes], all 0: where images have several labels the one set of them; NULL otherwise */
+    uint8_t *pixels;      /* [batch, channels, height, width] */
+    int32_t *labels;      /* [batch], all 0: the classes are what is asked for */
+    uint8_t *label_set;   /* [classes], all 0: the one set where images have several labels; else NULL */
     int32_t *samples;     /* [batch]: 0, 1, 2 ... */
     float *probabilities; /* [batch, classes], of one view */
     float *answers;       /* of all views, calibrated */

@@ -1,7 +1,7 @@
 /* Labels: what an image shows. Either each image is of one class, or it has any number of labels, which are classes
  * too: a set of them, which may be empty. Sets that occur are numbered, so that both are one number an image. */
-#ifndef NASRUN_DEVICE_LABELS_H
-#define NASRUN_DEVICE_LABELS_H
+#ifndef NASRUN_BASE_LABELS_H
+#define NASRUN_BASE_LABELS_H
 
 #include <float.h>
 #include <math.h>
@@ -29,8 +29,8 @@ static inline bool labels_have(const uint8_t *label_sets, int32_t classes, int32
                               : label == class;
 }
 
-/* Whether an image of that label is answered rightly by probabilities answer[classes]: the most probable class, of equals
- * the first, is the label; with sets, exactly the set's classes reach the threshold. */
+/* Whether an image of that label is answered rightly by probabilities answer[classes]: the most probable class, of
+ * equals the first, is the label; with sets, exactly the set's classes reach the threshold. */
 static inline bool labels_are_right(const uint8_t *label_sets, int32_t classes, int32_t label,
                                     const float *answer)
 {
@@ -64,7 +64,8 @@ static inline double labels_logit(float probability)
     return labels_log_chance(probability) - labels_log_rest(probability);
 }
 
-/* What the answer to an image of that label costs: the cross-entropy; with sets, the sum of the classes' binary ones. */
+/* What the answer to an image of that label costs: the cross-entropy; with sets, the sum of the binary ones of its
+ * classes. */
 static inline double labels_loss(const uint8_t *label_sets, int32_t classes, int32_t label,
                                  const float *answer)
 {
