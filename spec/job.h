@@ -105,4 +105,8 @@ struct job {
 };
 /* clang-format on */
 
+/* Whether an item of search.starts is the path of a file and no word; such a file in ONNX. */
+bool job_start_is_file(const char *start);
+bool job_start_is_onnx(const char *start);
+
 #endif

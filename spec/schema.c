@@ -126,6 +126,22 @@ void spec_clean_text(const char *from, char text[SPEC_TEXT_MAX])
     strcpy(text + length, from[length] != '\0' ? "..." : "");
 }
 
+static bool ends_in(const char *text, const char *end)
+{
+    const size_t length = strlen(text), wanted = strlen(end);
+    return length > wanted && strcmp(text + length - wanted, end) == 0;
+}
+
+bool job_start_is_onnx(const char *start)
+{
+    return ends_in(start, ".onnx");
+}
+
+bool job_start_is_file(const char *start)
+{
+    return ends_in(start, ".safetensors") || job_start_is_onnx(start);
+}
+
 /* "\"a\", \"b\"" from "a|b". */
 static void list_choices(const char *choices, char text[SPEC_TEXT_MAX])
 {

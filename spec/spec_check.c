@@ -137,6 +137,23 @@ static enum status check_devices(const struct job *job, const struct spec_locati
     return ST_OK;
 }
 
+/* Starting networks that are files have to be there. */
+static enum status check_start_files(const struct job *job, const struct spec_location *locations,
+                                     struct error *err)
+{
+    for (int i = 0; i < job->search.starts.count; i++) {
+        const char *path = job->search.starts.items[i];
+        char clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
+        if (!job_start_is_file(path) || file_exists(path))
+            continue;
+        spec_clean_text(path, clean);
+        snprintf(found, sizeof(found), "\"%.200s\", which does not exist", clean);
+        return spec_refuse(err, ST_IO, &locations[spec_index("search.starts")], "search.starts", found,
+                           "the file of a network");
+    }
+    return ST_OK;
+}
+
 /* Without a search nobody chooses between several starting networks: of the default ones it is the first. */
 static enum status check_starts(struct job *job, const struct spec_location *locations, struct error *err)
 {
@@ -283,6 +300,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_devices(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
+    if (st == ST_OK)
+        st = check_start_files(job, locations, err);
     if (st == ST_OK)
         st = check_baseline(job, locations, err);
     if (st == ST_OK)

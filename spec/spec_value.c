@@ -114,12 +114,19 @@ enum status spec_value_number(const struct spec_assignment *a, const config_sett
     return st;
 }
 
+/* Of "FILE.safetensors": what any path stands for. */
+enum { FILE_WORD = sizeof("FILE") - 1 };
+
 /* Whether `text` is the choice, or one of those that a choice ending in ":N" stands for: a number of up to
- * four digits in the place of the N; or, for one with a '=', has something on both sides of one. */
+ * four digits in the place of the N; or, for one with a '=', has something on both sides of one; or ends as one that
+ * begins with "FILE." does. */
 static bool matches_choice(const char *choice, size_t length, const char *text)
 {
     size_t head = length - 1;
     const char *equals = strrchr(text, '=');
+    if (length > FILE_WORD && strncmp(choice, "FILE.", FILE_WORD + 1) == 0)
+        return strlen(text) > length - FILE_WORD && memcmp(text + strlen(text) - (length - FILE_WORD),
+                                                           choice + FILE_WORD, length - FILE_WORD) == 0;
     if (memchr(choice, '=', length) != NULL)
         return equals != NULL && equals > text && equals[1] != '\0';
     if (strlen(text) == length && memcmp(choice, text, length) == 0)

@@ -183,6 +183,12 @@ static const char HARD_SWISH[] =
     "        y[i] *= y[i] < -3.0f ? 0.0f : y[i] > 3.0f ? 1.0f : y[i] / 6.0f + 0.5f;\n"
     "}\n\n";
 
+static const char RELU6[] = "static void relu6(int count, float *y)\n"
+                            "{\n"
+                            "    for (int i = 0; i < count; i++)\n"
+                            "        y[i] = y[i] < 0.0f ? 0.0f : y[i] > 6.0f ? 6.0f : y[i];\n"
+                            "}\n\n";
+
 static const char *activation_text(enum activation_kind activation)
 {
     switch (activation) {
@@ -194,6 +200,8 @@ static const char *activation_text(enum activation_kind activation)
         return SILU;
     case ACTIVATION_HARD_SWISH:
         return HARD_SWISH;
+    case ACTIVATION_RELU6:
+        return RELU6;
     case ACTIVATION_COUNT:
         break;
     }

@@ -43,8 +43,8 @@ struct dataset {
                                       which every prefix is stratified, so that its first n samples are a fair
                                       part of the data */
     int32_t sample_count[SPLIT_COUNT];
-    /* Per channel, of value / 255, over the training samples; the deviation of a channel of one value is DATA_CONSTANT,
-     * which no other has. */
+    /* Per channel, of value / 255, over the training samples, or as data_normalise_by was told; the deviation of a
+     * channel of one value is DATA_CONSTANT, which no other has. */
     float mean[4], deviation[4];
     /* [i][j], as many as the channels make, close together */
     double patches[DATA_PATCH_VALUES * DATA_PATCH_VALUES];
@@ -71,6 +71,9 @@ struct data_way {
 enum status data_load(const struct job_dataset *job, int64_t seed, const struct data_way *way,
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
+
+/* Images are to be normalised by these, [channels] each, in the place of what was measured. */
+void data_normalise_by(struct dataset *dataset, const float *mean, const float *deviation);
 
 size_t data_image_bytes(const struct dataset *dataset); /* of one image's pixels */
 

@@ -3,6 +3,21 @@
 
 #include <math.h>
 
+/* Moments are about the measured mean, whatever is subtracted. */
+void data_normalise_by(struct dataset *set, const float *mean, const float *deviation)
+{
+    const int32_t area = DATA_PATCH_SIDE * DATA_PATCH_SIDE, values = set->channels * area;
+    double times[4];
+    for (int32_t c = 0; c < set->channels; c++) {
+        times[c] = (double)set->deviation[c] / (double)deviation[c];
+        set->mean[c] = mean[c];
+        set->deviation[c] = deviation[c];
+    }
+    for (int32_t i = 0; i < values; i++)
+        for (int32_t j = 0; j < values; j++)
+            set->patches[i * values + j] *= times[i / area] * times[j / area];
+}
+
 /* Sums of products are whole numbers: at most 5000 images of 2^20 patches of 255^2. */
 void data_measure_patches(struct dataset *set)
 {

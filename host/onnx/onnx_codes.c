@@ -132,7 +132,8 @@ static enum status take_weights(const struct onnx_weights *weights, const struct
     const struct onnx_tensor *from = &weights->tensor;
     const bool is_kernel = weights->role == WEIGHT_KERNEL;
     const float read = codes->codings[layer->inputs[0]].scale;
-    if (bias < 0 || from->scales == NULL || from->code_size != (is_kernel ? 1 : 4) || weights->transposed)
+    if (bias < 0 || from->scales == NULL || from->count != tensor->count ||
+        from->code_size != (is_kernel ? 1 : 4) || weights->transposed)
         return error_set(err, ST_UNSUPPORTED, "layer %u: its %s is not coded, or it has no bias",
                          (unsigned)layer->id, weight_role_name(weights->role));
     float *scales = codes->scales + table->tensors[bias].offset;

@@ -1,5 +1,6 @@
 #include "host/onnx/onnx_node.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -35,6 +36,52 @@ enum status node_read_function(const struct node *node)
         return error_set(node->err, ST_UNSUPPORTED, "its input is a layer times %g, expected %g",
                          (double)x->factor, (double)wanted);
     return node_yield(node, value);
+}
+
+/* Of opset 20; before, files have its parts. */
+enum status node_read_gelu(const struct node *node)
+{
+    struct layer layer = {.kind = LAYER_GELU, .input_count = 1};
+    const Onnx__AttributeProto *found = node_attribute(node, "approximate");
+    if (found != NULL && (found->s.len != 4 || memcmp(found->s.data, "none", 4) != 0))
+        return error_set(node->err, ST_UNSUPPORTED, "approximate: expected none");
+    enum status st = node_layer(node, 0, &layer.inputs[0]);
+    return st == ST_OK ? node_yield_layer(node, layer) : st;
+}
+
+/* A bound of Clip, an attribute or, from opset 11 on, input k; `usual` where it is left out. */
+static enum status bound_of(const struct node *node, const char *name, int32_t k, float usual, float *bound)
+{
+    const struct onnx_tensor *tensor = node_tensor(node, k);
+    *bound = node_float(node, name, usual);
+    if (tensor != NULL && tensor->count == 1)
+        *bound = onnx_tensor_at(tensor, 0);
+    else if (k < node->input_count && node->inputs[k] != NULL)
+        return error_set(node->err, ST_UNSUPPORTED, "input %d is no constant number", (int)k);
+    return ST_OK;
+}
+
+/* From 0 on it is ReLU, to 6 ReLU6; of a layer + 3 six times a part of hard-swish. */
+enum status node_read_clip(const struct node *node)
+{
+    struct layer layer = {.input_count = 1};
+    const struct onnx_value *x = node->inputs[0];
+    float least, most;
+    enum status st = bound_of(node, "min", 1, -FLT_MAX, &least);
+    if (st == ST_OK)
+        st = bound_of(node, "max", 2, FLT_MAX, &most);
+    if (st != ST_OK)
+        return st;
+    const bool has_end = most == 6.0f;
+    if (least != 0.0f || (!has_end && most < FLT_MAX))
+        return error_set(node->err, ST_UNSUPPORTED, "from %g to %g: expected from 0 on, or from 0 to 6",
+                         (double)least, (double)most);
+    if (has_end && x != NULL && x->kind == ONNX_VALUE_MOVED)
+        return node_yield(node,
+                          (struct onnx_value){.kind = ONNX_VALUE_HARD, .layer = x->layer, .factor = 6.0f});
+    layer.kind = has_end ? LAYER_RELU6 : LAYER_RELU;
+    st = node_layer(node, 0, &layer.inputs[0]);
+    return st == ST_OK ? node_yield_layer(node, layer) : st;
 }
 
 /* One number for each channel: of a constant that is one number, or has as many values as there are channels. */
@@ -84,6 +131,9 @@ static enum status scale(const struct node *node, const struct onnx_value *value
     const char operation = node->proto->op_type[0];
     if (operation == 'A' && value->kind == ONNX_VALUE_ERF && value->factor == 1.0f && number == 1.0f) {
         scaled.kind = ONNX_VALUE_NORMAL;
+    } else if (operation == 'A' && value->kind == ONNX_VALUE_LAYER && value->factor == 1.0f &&
+               number == 3.0f) {
+        scaled.kind = ONNX_VALUE_MOVED;
     } else if (operation == 'M' || operation == 'D') {
         const float factor = value->factor * (operation == 'M' ? number : 1.0f / number);
         scaled.factor = is_near(factor, 1.0f) ? 1.0f : factor;
@@ -124,6 +174,27 @@ static enum status multiply(const struct node *node, const struct onnx_value *x,
     return st == ST_OK ? node_yield(node, value) : st;
 }
 
+/* A number for each channel, added to what a convolution or a dense layer yields that nobody has read yet: its bias. */
+static enum status add_bias(const struct node *node, const struct onnx_value *x, int32_t constant)
+{
+    struct onnx_reading *reading = node->reading;
+    const struct onnx_tensor *tensor = &node->inputs[constant]->tensor;
+    struct layer *layer = &reading->graph.layers[x->layer];
+    const int32_t channels = layer->shape.c;
+    const int32_t axis = tensor->rank - (layer->kind == LAYER_DENSE ? 1 : 3);
+    if ((layer->kind != LAYER_DENSE && layer->kind != LAYER_CONV) || layer->bias || x->factor != 1.0f ||
+        x->layer != reading->graph.count - 1 || axis < 0 || tensor->dims[axis] != channels ||
+        tensor->count != (size_t)channels)
+        return error_set(
+            node->err, ST_UNSUPPORTED,
+            "of a constant: expected a number for each channel of the convolution or product before it");
+    const struct onnx_value sum = *x;
+    layer->bias = true;
+    onnx_value_find(reading, x->name)->kind = ONNX_VALUE_NONE;
+    enum status st = node_take_weights(node, constant, (struct onnx_weights){.role = WEIGHT_BIAS});
+    return st == ST_OK ? node_yield(node, sum) : st;
+}
+
 static enum status add_layers(const struct node *node)
 {
     struct layer layer = {.kind = LAYER_ADD, .input_count = 2};
@@ -150,6 +221,8 @@ enum status node_read_arithmetic(const struct node *node)
         return normalise(node, a, &b->tensor);
     if (b->kind == ONNX_VALUE_TENSOR && a->kind != ONNX_VALUE_TENSOR && b->tensor.count == 1)
         return scale(node, a, onnx_tensor_at(&b->tensor, 0));
+    if (operation == 'A' && b->kind == ONNX_VALUE_TENSOR && a->kind == ONNX_VALUE_LAYER)
+        return add_bias(node, a, b == node->inputs[0] ? 0 : 1);
     if (operation == 'A')
         return add_layers(node);
     if (operation == 'M' && b->kind != ONNX_VALUE_TENSOR)

@@ -6,7 +6,7 @@
 
 /* ---- attributes ---- */
 
-static const Onnx__AttributeProto *find_attribute(const struct node *node, const char *name)
+const Onnx__AttributeProto *node_attribute(const struct node *node, const char *name)
 {
     for (size_t i = 0; i < node->proto->n_attribute; i++)
         if (node->proto->attribute[i]->name != NULL && strcmp(node->proto->attribute[i]->name, name) == 0)
@@ -16,35 +16,17 @@ static const Onnx__AttributeProto *find_attribute(const struct node *node, const
 
 int64_t node_int(const struct node *node, const char *name, int64_t usual)
 {
-    const Onnx__AttributeProto *found = find_attribute(node, name);
+    const Onnx__AttributeProto *found = node_attribute(node, name);
     return found != NULL ? found->i : usual;
 }
 
 float node_float(const struct node *node, const char *name, float usual)
 {
-    const Onnx__AttributeProto *found = find_attribute(node, name);
+    const Onnx__AttributeProto *found = node_attribute(node, name);
     return found != NULL ? found->f : usual;
 }
 
-/* `count` numbers, each `usual` where the attribute is absent. ST_FORMAT for another count, ST_UNSUPPORTED beyond
- * what layers have. */
-static enum status ints_of(const struct node *node, const char *name, int32_t count, int32_t usual,
-                           int32_t *values)
-{
-    const Onnx__AttributeProto *found = find_attribute(node, name);
-    if (found != NULL && found->n_ints != (size_t)count)
-        return error_set(node->err, ST_FORMAT, "%s has %zu numbers, expected %d", name, found->n_ints, count);
-    for (int32_t i = 0; i < count; i++) {
-        const int64_t value = found != NULL ? found->ints[i] : usual;
-        if (value < 0 || value > GRAPH_MAX_SIDE)
-            return error_set(node->err, ST_UNSUPPORTED, "%s: found %lld, expected 0 to %d", name,
-                             (long long)value, GRAPH_MAX_SIDE);
-        values[i] = (int32_t)value;
-    }
-    return ST_OK;
-}
-
-static enum status expect_int(const struct node *node, const char *name, int64_t usual, int64_t wanted)
+enum status node_expect_int(const struct node *node, const char *name, int64_t usual, int64_t wanted)
 {
     const int64_t found = node_int(node, name, usual);
     return found == wanted ? ST_OK
@@ -67,29 +49,63 @@ enum status node_yield_layer(const struct node *node, struct layer layer)
     return st == ST_OK ? node_yield(node, value) : st;
 }
 
-enum status node_layer(const struct node *node, int32_t k, int32_t *index)
+/* What is factor times a layer becomes a layer of its own: each channel times that number. */
+static enum status make_scale(const struct node *node, struct onnx_value *value)
+{
+    struct onnx_reading *reading = node->reading;
+    const int32_t channels = reading->graph.layers[value->layer].shape.c;
+    const struct layer layer = {.kind = LAYER_CONV,
+                                .input_count = 1,
+                                .inputs = {value->layer},
+                                .out_channels = channels,
+                                .kernel_h = 1,
+                                .kernel_w = 1,
+                                .stride = 1,
+                                .groups = channels};
+    enum status st = graph_append(&reading->graph, layer, &value->layer, node->err);
+    if (st == ST_OK)
+        st = node_take_weights(
+            node, 0, (struct onnx_weights){.role = WEIGHT_KERNEL, .ones = true, .times = value->factor});
+    value->factor = 1.0f;
+    return st;
+}
+
+enum status node_scaled_layer(const struct node *node, int32_t k, int32_t *index, float *factor)
 {
     const struct onnx_value *value = node->inputs[k];
+    *factor = 1.0f;
     if (value != NULL && value->kind == ONNX_VALUE_PIXELS && value->name == node->reading->pixels) {
         node->reading->begun = true;
         *index = 0;
         return ST_OK;
     }
-    if (value == NULL || value->kind != ONNX_VALUE_LAYER || value->factor != 1.0f)
+    if (value == NULL || value->kind != ONNX_VALUE_LAYER)
         return error_set(node->err, ST_UNSUPPORTED, "input %d is not what a layer yields", k);
     *index = value->layer;
+    *factor = value->factor;
     return ST_OK;
 }
 
-static const struct onnx_tensor *tensor_of(const struct node *node, int32_t k)
+enum status node_layer(const struct node *node, int32_t k, int32_t *index)
+{
+    float factor;
+    enum status st = node_scaled_layer(node, k, index, &factor);
+    if (st != ST_OK || factor == 1.0f)
+        return st;
+    struct onnx_value *value = onnx_value_find(node->reading, node->inputs[k]->name);
+    st = make_scale(node, value);
+    *index = value->layer;
+    return st;
+}
+
+const struct onnx_tensor *node_tensor(const struct node *node, int32_t k)
 {
     const bool is =
         k < node->input_count && node->inputs[k] != NULL && node->inputs[k]->kind == ONNX_VALUE_TENSOR;
     return is ? &node->inputs[k]->tensor : NULL;
 }
 
-/* The layer that the node becomes takes input k as its weights. */
-static enum status take_weights(const struct node *node, int32_t k, struct onnx_weights weights)
+enum status node_take_weights(const struct node *node, int32_t k, struct onnx_weights weights)
 {
     struct onnx_reading *reading = node->reading;
     struct onnx_weights *larger =
@@ -98,7 +114,8 @@ static enum status take_weights(const struct node *node, int32_t k, struct onnx_
     if (larger == NULL)
         return node->err->status;
     weights.layer = reading->graph.count - 1;
-    weights.tensor = node->inputs[k]->tensor;
+    if (!weights.ones)
+        weights.tensor = node->inputs[k]->tensor;
     larger[reading->weight_count++] = weights;
     reading->weights = larger;
     return ST_OK;
@@ -106,143 +123,143 @@ static enum status take_weights(const struct node *node, int32_t k, struct onnx_
 
 /* ---- layers ---- */
 
-/* Kernel, strides and padding of a convolution or a pool. `sides`: of the kernel, where the node doesn't say. */
-static enum status read_window(const struct node *node, const int32_t sides[2], struct layer *layer)
-{
-    const Onnx__AttributeProto *automatic = find_attribute(node, "auto_pad");
-    int32_t kernel[2], strides[2], dilations[2], pads[4];
-    enum status st = ST_OK;
-    if (automatic != NULL && automatic->s.len > 0 &&
-        (automatic->s.len != 6 || memcmp(automatic->s.data, "NOTSET", 6) != 0))
-        st = error_set(node->err, ST_UNSUPPORTED, "auto_pad: found %.*s, expected NOTSET",
-                       automatic->s.len < 20 ? (int)automatic->s.len : 20, (const char *)automatic->s.data);
-    if (st == ST_OK)
-        st = ints_of(node, "kernel_shape", 2, 0, kernel);
-    if (st == ST_OK)
-        st = ints_of(node, "strides", 2, 1, strides);
-    if (st == ST_OK)
-        st = ints_of(node, "dilations", 2, 1, dilations);
-    if (st == ST_OK)
-        st = ints_of(node, "pads", 4, 0, pads);
-    if (st == ST_OK)
-        st = expect_int(node, "ceil_mode", 0, 0);
-    if (st != ST_OK)
-        return st;
-    if (strides[0] != strides[1] || dilations[0] != 1 || dilations[1] != 1 || pads[0] != pads[2] ||
-        pads[1] != pads[3])
-        return error_set(
-            node->err, ST_UNSUPPORTED,
-            "strides %d and %d, dilations %d and %d, pads %d, %d, %d, %d: expected equal strides, no "
-            "dilation, and as much padding on opposite sides",
-            strides[0], strides[1], dilations[0], dilations[1], pads[0], pads[1], pads[2], pads[3]);
-    layer->kernel_h = kernel[0] > 0 ? kernel[0] : sides[0];
-    layer->kernel_w = kernel[1] > 0 ? kernel[1] : sides[1];
-    layer->stride = strides[0];
-    layer->pad_h = pads[0];
-    layer->pad_w = pads[1];
-    return ST_OK;
-}
-
-static enum status read_conv(const struct node *node)
-{
-    struct layer layer = {.kind = LAYER_CONV, .input_count = 1};
-    const struct onnx_tensor *kernel = tensor_of(node, 1), *bias = tensor_of(node, 2);
-    const int64_t groups = node_int(node, "group", 1);
-    if (kernel == NULL || kernel->rank != 4 || (node->input_count > 2 && bias == NULL))
-        return error_set(node->err, ST_UNSUPPORTED, "expected a constant kernel of four dimensions and bias");
-    if (groups < 1 || groups > GRAPH_MAX_CHANNELS)
-        return error_set(node->err, ST_FORMAT, "group: found %lld", (long long)groups);
-    layer.out_channels = kernel->dims[0];
-    layer.groups = (int32_t)groups;
-    layer.bias = bias != NULL;
-    enum status st = node_layer(node, 0, &layer.inputs[0]);
-    if (st == ST_OK)
-        st = read_window(node, kernel->dims + 2, &layer);
-    if (st == ST_OK && (layer.kernel_h != kernel->dims[2] || layer.kernel_w != kernel->dims[3]))
-        st = error_set(node->err, ST_FORMAT, "kernel_shape %d x %d, and a kernel of %d x %d", layer.kernel_h,
-                       layer.kernel_w, kernel->dims[2], kernel->dims[3]);
-    if (st == ST_OK)
-        st = node_yield_layer(node, layer);
-    if (st == ST_OK)
-        st = take_weights(node, 1, (struct onnx_weights){.role = WEIGHT_KERNEL});
-    if (st == ST_OK && bias != NULL)
-        st = take_weights(node, 2, (struct onnx_weights){.role = WEIGHT_BIAS});
-    return st;
-}
-
+/* Another epsilon, and what the layer before it is multiplied by, stand in mean and variance. */
 static enum status read_batch_norm(const struct node *node)
 {
-    static const enum weight_role roles[] = {WEIGHT_SCALE, WEIGHT_SHIFT, WEIGHT_RUNNING_MEAN,
-                                             WEIGHT_RUNNING_VAR};
     struct layer layer = {.kind = LAYER_BATCH_NORM, .input_count = 1};
     const float epsilon = node_float(node, "epsilon", GRAPH_BATCH_NORM_EPSILON);
-    enum status st = node_layer(node, 0, &layer.inputs[0]);
+    float factor;
+    enum status st = node_expect_int(node, "training_mode", 0, 0);
+    if (st == ST_OK)
+        st = node_expect_int(node, "spatial", 1, 1);
+    if (st == ST_OK)
+        st = node_scaled_layer(node, 0, &layer.inputs[0], &factor);
     if (st == ST_OK)
         st = node_yield_layer(node, layer);
-    for (int32_t i = 0; st == ST_OK && i < 4; i++) {
-        /* another epsilon stands in the variance */
-        const float added = roles[i] == WEIGHT_RUNNING_VAR ? epsilon - GRAPH_BATCH_NORM_EPSILON : 0.0f;
-        st = tensor_of(node, i + 1) != NULL
-                 ? take_weights(node, i + 1, (struct onnx_weights){.role = roles[i], .added = added})
+    if (st != ST_OK)
+        return st;
+    const struct onnx_weights weights[] = {{.role = WEIGHT_SCALE},
+                                           {.role = WEIGHT_SHIFT},
+                                           {.role = WEIGHT_RUNNING_MEAN, .times = 1.0f / factor},
+                                           {.role = WEIGHT_RUNNING_VAR,
+                                            .times = 1.0f / (factor * factor),
+                                            .added = epsilon / (factor * factor) - GRAPH_BATCH_NORM_EPSILON}};
+    for (int32_t i = 0; st == ST_OK && i < 4; i++)
+        st = node_tensor(node, i + 1) != NULL
+                 ? node_take_weights(node, i + 1, weights[i])
                  : error_set(node->err, ST_UNSUPPORTED, "input %d is no constant", i + 1);
-    }
     return st;
 }
 
+/* Gemm, and MatMul, which is one without a bias. */
 static enum status read_dense(const struct node *node)
 {
     struct layer layer = {.kind = LAYER_DENSE, .input_count = 1};
     const struct onnx_value *x = node->inputs[0];
-    const struct onnx_tensor *kernel = tensor_of(node, 1), *bias = tensor_of(node, 2);
+    const struct onnx_tensor *kernel = node_tensor(node, 1), *bias = node_tensor(node, 2);
     const bool transposed = node_int(node, "transB", 0) == 0;
     enum status st = ST_OK;
-    if (x == NULL || (x->kind != ONNX_VALUE_FLAT && x->kind != ONNX_VALUE_LAYER) || x->factor != 1.0f ||
-        kernel == NULL || kernel->rank != 2 || (node->input_count > 2 && bias == NULL))
+    if (x == NULL || (x->kind != ONNX_VALUE_FLAT && x->kind != ONNX_VALUE_LAYER) || kernel == NULL ||
+        kernel->rank != 2 || (node->input_count > 2 && bias == NULL))
         return error_set(node->err, ST_UNSUPPORTED, "expected a flattened layer, a constant matrix and bias");
     if (node_float(node, "alpha", 1.0f) != 1.0f || node_float(node, "beta", 1.0f) != 1.0f)
         return error_set(node->err, ST_UNSUPPORTED, "expected alpha and beta of 1");
-    st = expect_int(node, "transA", 0, 0);
+    st = node_expect_int(node, "transA", 0, 0);
     layer.inputs[0] = x->layer;
     layer.out_channels = kernel->dims[transposed ? 1 : 0];
     layer.bias = bias != NULL;
     if (st == ST_OK)
         st = node_yield_layer(node, layer);
     if (st == ST_OK)
-        st = take_weights(node, 1, (struct onnx_weights){.role = WEIGHT_KERNEL, .transposed = transposed});
+        st = node_take_weights(
+            node, 1,
+            (struct onnx_weights){.role = WEIGHT_KERNEL, .transposed = transposed, .times = x->factor});
     if (st == ST_OK && bias != NULL)
-        st = take_weights(node, 2, (struct onnx_weights){.role = WEIGHT_BIAS});
+        st = node_take_weights(node, 2, (struct onnx_weights){.role = WEIGHT_BIAS});
     return st;
-}
-
-static enum status read_pool(const struct node *node)
-{
-    static const int32_t unknown[2];
-    const bool takes_largest = strcmp(node->proto->op_type, "MaxPool") == 0;
-    struct layer layer = {.kind = takes_largest ? LAYER_MAX_POOL : LAYER_AVERAGE_POOL, .input_count = 1};
-    enum status st = node_layer(node, 0, &layer.inputs[0]);
-    if (st == ST_OK)
-        st = read_window(node, unknown, &layer);
-    if (st == ST_OK && !takes_largest && layer.pad_h + layer.pad_w > 0)
-        st = expect_int(node, "count_include_pad", 0, 0);
-    return st == ST_OK ? node_yield_layer(node, layer) : st;
 }
 
 /* Of one input, without settings. */
 static enum status read_simple(const struct node *node)
 {
     struct layer layer = {.input_count = 1};
-    layer.kind = strcmp(node->proto->op_type, "Relu") == 0 ? LAYER_RELU : LAYER_GLOBAL_POOL;
+    const char *operation = node->proto->op_type;
+    layer.kind = strcmp(operation, "Relu") == 0        ? LAYER_RELU
+                 : strcmp(operation, "HardSwish") == 0 ? LAYER_HARD_SWISH
+                                                       : LAYER_GLOBAL_POOL;
     enum status st = node_layer(node, 0, &layer.inputs[0]);
     return st == ST_OK ? node_yield_layer(node, layer) : st;
 }
 
+/* Appends to `list` what a concat layer joins, also by concat layers that it reads. False when that is more than
+ * `most`. */
+static bool list_joined(const struct graph *graph, int32_t layer, int32_t *list, int32_t *count, int32_t most)
+{
+    const struct layer *joins = &graph->layers[layer];
+    bool whole = true;
+    if (joins->kind != LAYER_CONCAT) {
+        if (*count == most)
+            return false;
+        list[(*count)++] = layer;
+        return true;
+    }
+    for (int32_t i = 0; whole && i < joins->input_count; i++)
+        whole = list_joined(graph, joins->inputs[i], list, count, most);
+    return whole;
+}
+
+/* The layer that already joins the most of the first of `inputs`; *joined: how many. */
+static int32_t find_joined(const struct graph *graph, const int32_t *inputs, int32_t count, int32_t *joined)
+{
+    int32_t best = inputs[0], list[NODE_MOST_INPUTS];
+    *joined = 1;
+    for (int32_t i = 0; i < graph->count; i++) {
+        int32_t length = 0;
+        if (graph->layers[i].kind == LAYER_CONCAT && list_joined(graph, i, list, &length, count) &&
+            length > *joined && memcmp(list, inputs, (size_t)length * sizeof(*list)) == 0) {
+            best = i;
+            *joined = length;
+        }
+    }
+    return best;
+}
+
+/* Of more than a layer can have: those that are joined already, and the others, layer by layer. */
 static enum status read_concat(const struct node *node)
 {
-    struct layer layer = {.kind = LAYER_CONCAT, .input_count = node->input_count};
-    enum status st = expect_int(node, "axis", 1, 1);
+    int32_t inputs[NODE_MOST_INPUTS], done;
+    struct onnx_value value = {.kind = ONNX_VALUE_LAYER, .factor = 1.0f};
+    if (node->inputs[0] != NULL && node->inputs[0]->kind == ONNX_VALUE_INTS)
+        return node_read_joined_ints(node);
+    const int64_t axis = node_int(node, "axis", 1);
+    if (axis != 1 && axis != -3)
+        return error_set(node->err, ST_UNSUPPORTED, "axis: found %lld, expected 1", (long long)axis);
+    enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < node->input_count; i++)
-        st = node_layer(node, i, &layer.inputs[i]);
-    return st == ST_OK ? node_yield_layer(node, layer) : st;
+        st = node_layer(node, i, &inputs[i]);
+    if (st != ST_OK)
+        return st;
+    value.layer = find_joined(&node->reading->graph, inputs, node->input_count, &done);
+    while (st == ST_OK && done < node->input_count) {
+        struct layer layer = {.kind = LAYER_CONCAT, .input_count = 1, .inputs = {value.layer}};
+        while (done < node->input_count && layer.input_count < GRAPH_MAX_INPUTS)
+            layer.inputs[layer.input_count++] = inputs[done++];
+        st = graph_append(&node->reading->graph, layer, &value.layer, node->err);
+    }
+    return st == ST_OK ? node_yield(node, value) : st;
+}
+
+static enum status read_sum(const struct node *node)
+{
+    struct onnx_value value = {.kind = ONNX_VALUE_LAYER, .factor = 1.0f};
+    enum status st = node_layer(node, 0, &value.layer);
+    for (int32_t i = 1; st == ST_OK && i < node->input_count; i++) {
+        struct layer layer = {.kind = LAYER_ADD, .input_count = 2, .inputs = {value.layer}};
+        st = node_layer(node, i, &layer.inputs[1]);
+        if (st == ST_OK)
+            st = graph_append(&node->reading->graph, layer, &value.layer, node->err);
+    }
+    return st == ST_OK ? node_yield(node, value) : st;
 }
 
 /* ---- what changes nothing, or only the form ---- */
@@ -250,7 +267,11 @@ static enum status read_concat(const struct node *node)
 static enum status read_same(const struct node *node)
 {
     struct onnx_value value = node->inputs[0] != NULL ? *node->inputs[0] : (struct onnx_value){0};
+    const struct onnx_value *training = node->input_count > 2 ? node->inputs[2] : NULL;
     enum status st = ST_OK;
+    if (training != NULL &&
+        (training->kind != ONNX_VALUE_INTS || training->int_count != 1 || training->ints[0] != 0))
+        return error_set(node->err, ST_UNSUPPORTED, "training_mode: expected a constant, false");
     if (value.kind == ONNX_VALUE_PIXELS) { /* that ends their normalisation */
         value = (struct onnx_value){.kind = ONNX_VALUE_LAYER, .factor = 1.0f};
         st = node_layer(node, 0, &value.layer);
@@ -264,23 +285,33 @@ static enum status read_same(const struct node *node)
     return st;
 }
 
+/* Of pixels to numbers; of what a layer yields, between kinds of these; of shapes. */
 static enum status read_cast(const struct node *node)
 {
-    if (node->inputs[0] == NULL || node->inputs[0]->kind != ONNX_VALUE_PIXELS)
-        return error_set(node->err, ST_UNSUPPORTED, "expected the images to be cast, and nothing else");
-    enum status st = expect_int(node, "to", 0, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
-    if (st != ST_OK)
-        return st;
+    const int64_t to = node_int(node, "to", 0);
+    const bool is_float = to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+                          to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+                          to == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+    const bool is_int =
+        to == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 || to == ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
+    const struct onnx_value *value = node->inputs[0];
+    if (value == NULL || (value->kind == ONNX_VALUE_INTS ? !is_int : !is_float))
+        return error_set(node->err, ST_UNSUPPORTED, "to: found %lld, expected float32 (1)", (long long)to);
+    if (value->kind != ONNX_VALUE_PIXELS)
+        return node_yield(node, *value);
     node->reading->pixels = node->proto->output[0];
     return node_yield(node, (struct onnx_value){.kind = ONNX_VALUE_PIXELS});
 }
 
 static enum status read_flatten(const struct node *node)
 {
-    struct onnx_value value = {.kind = ONNX_VALUE_FLAT, .factor = 1.0f};
-    enum status st = expect_int(node, "axis", 1, 1);
-    if (st == ST_OK)
-        st = node_layer(node, 0, &value.layer);
+    struct onnx_value value = {.kind = ONNX_VALUE_FLAT};
+    const int64_t axis = node_int(node, "axis", 1);
+    if (axis != 1 && axis != -3)
+        return error_set(node->err, ST_UNSUPPORTED, "axis: found %lld, expected 1", (long long)axis);
+    if (node->inputs[0] != NULL && node->inputs[0]->kind == ONNX_VALUE_FLAT)
+        return node_yield(node, *node->inputs[0]);
+    enum status st = node_scaled_layer(node, 0, &value.layer, &value.factor);
     return st == ST_OK ? node_yield(node, value) : st;
 }
 
@@ -291,7 +322,8 @@ static enum status read_softmax(const struct node *node)
     if (axis != 1 && axis != -1)
         return error_set(node->err, ST_UNSUPPORTED, "axis: found %lld, expected 1", (long long)axis);
     if (node->inputs[0] != NULL &&
-        node->inputs[0]->kind == ONNX_VALUE_LAYER) { /* logits over a temperature */
+        (node->inputs[0]->kind == ONNX_VALUE_LAYER ||
+         node->inputs[0]->kind == ONNX_VALUE_FLAT)) { /* logits over a temperature */
         value.layer = node->inputs[0]->layer;
         value.factor = node->inputs[0]->factor;
         return node_yield(node, value);
@@ -312,27 +344,41 @@ static const struct operation {
     enum status (*read)(const struct node *node);
 } OPERATIONS[] = {
     {"Add", 2, 2, "", node_read_arithmetic},
-    {"AveragePool", 1, 1, WINDOW "ceil_mode count_include_pad ", read_pool},
+    {"AveragePool", 1, 1, WINDOW "ceil_mode count_include_pad ", node_read_pool},
     {"BatchNormalization", 5, 5, "epsilon momentum training_mode spatial ", read_batch_norm},
     {"Cast", 1, 1, "to ", read_cast},
-    {"Concat", 2, GRAPH_MAX_INPUTS, "axis ", read_concat},
-    {"Conv", 2, 3, WINDOW "group ", read_conv},
+    {"Clip", 1, 3, "min max ", node_read_clip},
+    {"Concat", 1, NODE_MOST_INPUTS, "axis ", read_concat},
+    {"Constant", 0, 0, "value value_float value_floats value_int value_ints ", node_read_constant},
+    {"Conv", 2, 3, WINDOW "group ", node_read_conv},
     {"DequantizeLinear", 2, 3, "axis ", node_read_dequantise},
     {"Div", 2, 2, "", node_read_arithmetic},
     {"Dropout", 1, 3, "ratio seed ", read_same},
     {"Erf", 1, 1, "", node_read_function},
     {"Flatten", 1, 1, "axis ", read_flatten},
+    {"Gather", 2, 2, "axis ", node_read_gather},
+    {"Gelu", 1, 1, "approximate ", node_read_gelu},
     {"Gemm", 2, 3, "alpha beta transA transB ", read_dense},
     {"GlobalAveragePool", 1, 1, "", read_simple},
+    {"GlobalMaxPool", 1, 1, "", node_read_pool},
     {"HardSigmoid", 1, 1, "alpha beta ", node_read_function},
+    {"HardSwish", 1, 1, "", read_simple},
     {"Identity", 1, 1, "", read_same},
-    {"MaxPool", 1, 1, WINDOW "ceil_mode storage_order ", read_pool},
+    {"MatMul", 2, 2, "", read_dense},
+    {"MaxPool", 1, 1, WINDOW "ceil_mode storage_order ", node_read_pool},
     {"Mul", 2, 2, "", node_read_arithmetic},
     {"QuantizeLinear", 3, 3, "axis ", node_read_quantise},
+    {"ReduceMean", 1, 2, "axes keepdims noop_with_empty_axes ", node_read_mean},
     {"Relu", 1, 1, "", read_simple},
+    {"Reshape", 2, 2, "allowzero ", node_read_reshape},
+    {"Shape", 1, 1, "start end ", node_read_shape},
     {"Sigmoid", 1, 1, "", node_read_function},
+    {"Slice", 1, 5, "starts ends axes ", node_read_slice},
     {"Softmax", 1, 1, "axis ", read_softmax},
+    {"Squeeze", 1, 2, "axes ", node_read_squeeze},
     {"Sub", 2, 2, "", node_read_arithmetic},
+    {"Sum", 1, NODE_MOST_INPUTS, "", read_sum},
+    {"Unsqueeze", 1, 2, "axes ", node_read_squeeze},
 };
 
 static const struct operation *operation_of(const Onnx__NodeProto *proto)

@@ -71,6 +71,19 @@ static enum status check_opset(const Onnx__ModelProto *proto, struct error *err)
     return ST_OK;
 }
 
+enum status onnx_value_constant(const Onnx__TensorProto *proto, struct onnx_value *value, struct error *err)
+{
+    if (proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 ||
+        proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL) {
+        enum status st = onnx_tensor_ints(proto, value->ints, &value->int_count, err);
+        value->kind = value->int_count >= 0 ? ONNX_VALUE_INTS : ONNX_VALUE_NONE;
+        return st;
+    }
+    enum status st = onnx_tensor_of(proto, &value->tensor, err);
+    value->kind = value->tensor.code_size > 0 ? ONNX_VALUE_CODES : ONNX_VALUE_TENSOR;
+    return st;
+}
+
 static enum status read_initializers(struct onnx_reading *reading, struct error *err)
 {
     enum status st = ST_OK;
@@ -78,8 +91,7 @@ static enum status read_initializers(struct onnx_reading *reading, struct error 
         struct onnx_value value = {.name = reading->proto->initializer[i]->name};
         if (value.name == NULL)
             return error_set(err, ST_FORMAT, "initializer %zu has no name", i);
-        st = onnx_tensor_of(reading->proto->initializer[i], &value.tensor, err);
-        value.kind = value.tensor.code_size > 0 ? ONNX_VALUE_CODES : ONNX_VALUE_TENSOR;
+        st = onnx_value_constant(reading->proto->initializer[i], &value, err);
         if (st == ST_OK)
             st = onnx_value_add(reading, &value, err);
     }
@@ -130,10 +142,11 @@ static enum status read_input(struct onnx_reading *reading, struct error *err)
     if (st != ST_OK)
         return st;
     const int32_t type = image->type->tensor_type->elem_type;
-    if (type != ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 && type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+    if (type != ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 && type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT &&
+        type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16)
         return error_set(err, ST_UNSUPPORTED,
-                         "input \"%.80s\": found type %d, expected uint8 (2) or float32 (1)", image->name,
-                         (int)type);
+                         "input \"%.80s\": found type %d, expected uint8 (2), float32 (1) or float16 (10)",
+                         image->name, (int)type);
     for (int c = 0; c < ONNX_CHANNELS; c++)
         reading->factor[c] = type == ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 ? 1.0f : 1.0f / 255.0f;
     const struct onnx_value value = {.name = image->name, .kind = ONNX_VALUE_PIXELS};
@@ -152,6 +165,18 @@ static enum status read_nodes(struct onnx_reading *reading, struct error *err)
     return st;
 }
 
+/* A convolution of one pixel is a dense layer. */
+static void name_head(struct graph *graph)
+{
+    struct layer *head = &graph->layers[graph->count - 1];
+    const struct layer *read = &graph->layers[head->inputs[0]];
+    if (head->kind != LAYER_CONV || head->groups != 1 || read->shape.h * read->shape.w != 1 ||
+        head->kernel_h * head->kernel_w != 1 || head->pad_h + head->pad_w > 0)
+        return;
+    head->kind = LAYER_DENSE;
+    head->kernel_h = head->kernel_w = head->stride = head->groups = 0;
+}
+
 static enum status read_output(struct onnx_reading *reading, struct error *err)
 {
     if (reading->proto->n_output != 1 || reading->proto->output[0]->name == NULL)
@@ -160,8 +185,9 @@ static enum status read_output(struct onnx_reading *reading, struct error *err)
     const struct onnx_value *value = onnx_value_find(reading, name);
     const enum onnx_value_kind kind = value != NULL ? value->kind : ONNX_VALUE_NONE;
     reading->labels = kind == ONNX_VALUE_LOGISTIC;
-    if ((kind != ONNX_VALUE_PROBABILITIES && kind != ONNX_VALUE_LAYER && kind != ONNX_VALUE_LOGISTIC) ||
-        value->layer != reading->graph.count - 1 ||
+    const bool is_last = kind == ONNX_VALUE_PROBABILITIES || kind == ONNX_VALUE_LAYER ||
+                         kind == ONNX_VALUE_FLAT || kind == ONNX_VALUE_LOGISTIC;
+    if (!is_last || value->layer != reading->graph.count - 1 ||
         (kind != ONNX_VALUE_PROBABILITIES && value->factor != 1.0f))
         return error_set(err, ST_UNSUPPORTED,
                          "output \"%.80s\" is not what the last layer or a softmax or sigmoid of it yields",
@@ -171,18 +197,43 @@ static enum status read_output(struct onnx_reading *reading, struct error *err)
           reading->temperature <= (float)TEMPERATURE_MOST))
         return error_set(err, ST_UNSUPPORTED, "the last layer is divided by %g, expected %g to %g",
                          (double)reading->temperature, TEMPERATURE_LEAST, TEMPERATURE_MOST);
+    name_head(&reading->graph);
     return ST_OK;
 }
 
 /* ---- the model ---- */
 
-/* Tensor's value `index` in the order of the weight table. */
-static size_t source_of(const struct onnx_weights *weights, size_t index)
+/* Value `index` of a tensor of the weight table. */
+static float value_of(const struct onnx_weights *weights, const struct weight_tensor *tensor, size_t index)
 {
-    if (!weights->transposed)
-        return index;
-    const size_t outputs = (size_t)weights->tensor.dims[1], inputs = (size_t)weights->tensor.dims[0];
-    return index % inputs * outputs + index / inputs;
+    const struct onnx_tensor *from = &weights->tensor;
+    if (weights->ones)
+        return 1.0f;
+    if (weights->transposed) {
+        const size_t outputs = (size_t)from->dims[1], inputs = (size_t)from->dims[0];
+        return onnx_tensor_at(from, index % inputs * outputs + index / inputs);
+    }
+    if (from->count == tensor->count)
+        return onnx_tensor_at(from, index);
+    const size_t width = (size_t)tensor->dims[3], height = (size_t)tensor->dims[2];
+    const int64_t x = (int64_t)(index % width) - weights->front[1],
+                  y = (int64_t)(index / width % height) - weights->front[0];
+    if (x < 0 || x >= from->dims[3] || y < 0 || y >= from->dims[2])
+        return 0.0f;
+    const size_t plane = index / (width * height);
+    return onnx_tensor_at(from,
+                          (plane * (size_t)from->dims[2] + (size_t)y) * (size_t)from->dims[3] + (size_t)x);
+}
+
+/* A larger kernel takes all of a smaller one. */
+static bool fits(const struct onnx_weights *weights, const struct weight_tensor *tensor)
+{
+    const struct onnx_tensor *from = &weights->tensor;
+    if (weights->ones || from->count == tensor->count)
+        return true;
+    return weights->role == WEIGHT_KERNEL && !weights->transposed && from->rank == 4 &&
+           from->dims[0] == tensor->dims[0] && from->dims[1] == tensor->dims[1] &&
+           from->dims[2] <= tensor->dims[2] && from->dims[3] <= tensor->dims[3];
 }
 
 static enum status take_weights(const struct onnx_reading *reading, struct model *model, struct error *err)
@@ -198,13 +249,13 @@ static enum status take_weights(const struct onnx_reading *reading, struct model
         const uint32_t id = model->graph.layers[weights->layer].id;
         const struct weight_tensor *tensor =
             &model->table.tensors[weight_find(&model->table, id, weights->role)];
-        if (tensor->count != weights->tensor.count)
+        if (!fits(weights, tensor))
             return error_set(err, ST_FORMAT, "layer %u: found %zu values of its %s, expected %zu",
                              (unsigned)id, weights->tensor.count, weight_role_name(weights->role),
                              tensor->count);
+        const float times = weights->times != 0.0f ? weights->times : 1.0f;
         for (size_t k = 0; k < tensor->count; k++)
-            model->values[tensor->offset + k] =
-                onnx_tensor_at(&weights->tensor, source_of(weights, k)) + weights->added;
+            model->values[tensor->offset + k] = value_of(weights, tensor, k) * times + weights->added;
     }
     return ST_OK;
 }

@@ -17,7 +17,7 @@ enum {
     NODES_OF_LAYER = 7, /* of one layer, at most */
     TENSORS_OF_LAYER = 6,
     NODES_BESIDE = 6, /* normalisation, temperature and softmax or sigmoid */
-    CONSTANTS = 4,
+    CONSTANTS = 6,
     TENSORS_BESIDE = 3 + CONSTANTS,
     METADATA = 11,
     CHANNELS = 4
@@ -27,8 +27,8 @@ enum {
 static const size_t MOST_BYTES = ((size_t)1 << 31) - 1;
 
 /* Numbers that formulas of activations have. */
-enum constant { CONSTANT_HALF, CONSTANT_ONE, CONSTANT_ROOT_HALF, CONSTANT_TWO };
-static const float CONSTANT_VALUES[CONSTANTS] = {0.5f, 1.0f, 0.70710678118654752440f, 2.0f};
+enum constant { CONSTANT_HALF, CONSTANT_ONE, CONSTANT_ROOT_HALF, CONSTANT_TWO, CONSTANT_ZERO, CONSTANT_SIX };
+static const float CONSTANT_VALUES[CONSTANTS] = {0.5f, 1.0f, 0.70710678118654752440f, 2.0f, 0.0f, 6.0f};
 
 struct writing {
     const struct model *model;
@@ -42,7 +42,7 @@ struct writing {
 
 static char *constant(struct writing *w, enum constant which)
 {
-    static char *const names[CONSTANTS] = {"half", "one", "root_half", "two"};
+    static char *const names[CONSTANTS] = {"half", "one", "root_half", "two", "zero", "six"};
     if (w->constants[which] == NULL)
         w->constants[which] =
             onnx_tensor(&w->parts, &w->graph, names[which], 0, NULL, &CONSTANT_VALUES[which]);
@@ -185,6 +185,15 @@ static void write_hard_swish(struct writing *w, char *x, char *output)
     apply(w, "Mul", output, x, inner(w, output, "share"));
 }
 
+static void write_clip(struct writing *w, char *x, char *output)
+{
+    char *least = constant(w, CONSTANT_ZERO), *most = constant(w, CONSTANT_SIX);
+    Onnx__NodeProto *node = onnx_node(&w->parts, &w->graph, "Clip", output);
+    onnx_input(node, x);
+    onnx_input(node, least);
+    onnx_input(node, most);
+}
+
 static void write_activation(struct writing *w, enum activation_kind activation, char *x, char *output)
 {
     switch (activation) {
@@ -199,6 +208,9 @@ static void write_activation(struct writing *w, enum activation_kind activation,
         break;
     case ACTIVATION_HARD_SWISH:
         write_hard_swish(w, x, output);
+        break;
+    case ACTIVATION_RELU6:
+        write_clip(w, x, output);
         break;
     case ACTIVATION_COUNT:
         break;

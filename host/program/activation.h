@@ -130,6 +130,17 @@ ACTIVATION_INLINE activation_number activation_hard_swish_backward(activation_nu
     return dy * (x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5f);
 }
 
+/* Krizhevsky 2010, Howard et al. 2017 (MobileNet): ReLU with an end. */
+ACTIVATION_INLINE activation_number activation_relu6(activation_number x)
+{
+    return x < 0 ? 0 : x > 6 ? 6 : x;
+}
+
+ACTIVATION_INLINE activation_number activation_relu6_backward(activation_number y, activation_number dy)
+{
+    return y <= 0 || y >= 6 ? 0 : dy;
+}
+
 /* What a gate multiplies by, in (0, 2): twice the logistic function, exactly 1 at 0; and its slope. */
 ACTIVATION_INLINE activation_number activation_gate(activation_number gate)
 {

@@ -61,6 +61,17 @@ void facts_print_scores(FILE *out, const struct history *history, const struct h
     fputc('\n', out);
 }
 
+void facts_print_start_files(FILE *out, const struct history *history)
+{
+    for (int32_t i = 0; i < history->start_file_count; i++) {
+        const struct history_start_file *file = &history->start_files[i];
+        char path[NAME_BYTES];
+        fprintf(out, "start from a file: %s (%s), its last layer %s\n",
+                text_shown(file->path, path, sizeof(path)), file->hash,
+                file->keeps_head ? "kept" : "replaced by one of these classes");
+    }
+}
+
 void facts_print_warnings(FILE *out, const struct history *history, const struct history_test *test)
 {
     int32_t rough = 0;
@@ -179,6 +190,23 @@ static bool add_dataset(cJSON *json, const struct history *history)
            json_add_count(object, "largest_class", data->most);
 }
 
+static bool add_start_files(cJSON *json, const struct history *history)
+{
+    cJSON *files = cJSON_AddArrayToObject(json, "start_files");
+    bool added = files != NULL;
+    for (int32_t i = 0; added && i < history->start_file_count; i++) {
+        const struct history_start_file *file = &history->start_files[i];
+        cJSON *object = cJSON_CreateObject();
+        if (!cJSON_AddItemToArray(files, object)) {
+            cJSON_Delete(object);
+            return false;
+        }
+        added = json_add_text(object, "file", file->path) && json_add_text(object, "hash", file->hash) &&
+                cJSON_AddBoolToObject(object, "keeps_head", file->keeps_head) != NULL;
+    }
+    return added;
+}
+
 static bool add_budget(cJSON *json, const struct event_budget *budget)
 {
     cJSON *object = cJSON_AddObjectToObject(json, "budget");
@@ -197,7 +225,7 @@ bool facts_add_run(cJSON *json, const struct history *history, const struct hist
     }
     return json_add_text(json, "version", history->version) && json_add_count(json, "seed", history->seed) &&
            add_dataset(json, history) && json_add_text(json, "precision", history->precision) &&
-           add_budget(json, &test->amounts) &&
+           add_start_files(json, history) && add_budget(json, &test->amounts) &&
            json_add_count(json, "batch", winner != NULL ? winner->batch : -1) &&
            json_add_text(json, "date", test->date) && json_add_text(json, "host", test->host) &&
            json_add_text(json, "job", history->job);

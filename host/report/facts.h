@@ -18,6 +18,9 @@ void facts_print_scores(FILE *out, const struct history *history, const struct h
  * by few images. */
 void facts_print_warnings(FILE *out, const struct history *history, const struct history_test *test);
 
+/* A line for each starting network that is a file. */
+void facts_print_start_files(FILE *out, const struct history *history);
+
 /* "accuracy_low", "accuracy_high", "top5_accuracy", "calibration" and "confusion" or, with several labels,
  * "exact_match", "hamming_loss", "hamming_loss_at_half", "micro_f1_at_half", "macro_f1_at_half", "label_counts",
  * "label_counts_at_half". False when out of memory, as below. */
@@ -27,7 +30,7 @@ bool facts_add_scores(cJSON *json, const struct history *history, const struct h
 bool facts_add_threshold(cJSON *json, const struct history_test *test, int32_t class);
 /* "roc_auc", "average_precision"; null where they are not known. */
 bool facts_add_ranking(cJSON *json, const struct ranking *ranking);
-/* "version", "seed", "dataset", "devices", "precision", "budget", "batch", "date", "host", "job". */
+/* "version", "seed", "dataset", "devices", "precision", "start_files", "budget", "batch", "date", "host", "job". */
 bool facts_add_run(cJSON *json, const struct history *history, const struct history_test *test);
 /* What the winner was trained with, of what a search may choose; without the job (older journals) only what was chosen
  * for it. */

@@ -108,6 +108,20 @@ static enum status read_run(struct history *history, const struct event_run *eve
     return st == ST_OK ? read_about(history, event, err) : st;
 }
 
+static enum status read_start_file(struct history *history, const struct event_start_file *event,
+                                   struct error *err)
+{
+    const size_t bytes = ((size_t)history->start_file_count + 1) * sizeof(*history->start_files);
+    struct history_start_file *larger = realloc(history->start_files, bytes);
+    if (larger == NULL)
+        return error_memory(err, WHAT, bytes);
+    history->start_files = larger;
+    struct history_start_file *file = &larger[history->start_file_count++];
+    *file = (struct history_start_file){.keeps_head = event->keeps_head};
+    enum status st = history_copy_text(event->file, &file->path, err);
+    return st == ST_OK ? history_copy_text(event->hash, &file->hash, err) : st;
+}
+
 static enum status read_stage(struct history *history, const struct event_stage *event, struct error *err)
 {
     const struct {
@@ -265,6 +279,8 @@ static enum status read_event(struct history *history, const struct event *event
     switch (event->kind) {
     case EVENT_RUN:
         return read_run(history, &event->run, err);
+    case EVENT_START_FILE:
+        return read_start_file(history, &event->start_file, err);
     case EVENT_STAGE:
         return read_stage(history, &event->stage, err);
     case EVENT_CANDIDATE:
@@ -365,6 +381,11 @@ void history_free(struct history *history)
     }
     for (int32_t i = 0; i < history->test_count; i++)
         history_free_test(&history->tests[i]);
+    for (int32_t i = 0; i < history->start_file_count; i++) {
+        free(history->start_files[i].path);
+        free(history->start_files[i].hash);
+    }
+    free(history->start_files);
     for (int32_t i = 0; i < history->device_count; i++)
         free(history->devices[i]);
     free(history->devices);

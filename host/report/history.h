@@ -36,6 +36,11 @@ struct history_data { /* what was loaded; a number that older journals lack is -
     char *least_class, *most_class;
 };
 
+struct history_start_file { /* a file among search.starts */
+    char *path, *hash;
+    bool keeps_head; /* its last layer is not replaced */
+};
+
 struct history_model { /* one candidate */
     int64_t id;
     int32_t batch;                 /* images of a step; -1: unknown */
@@ -126,6 +131,8 @@ struct history {
     char **devices;    /* [device_count] */
     int32_t device_count;
     char **class_names;
+    struct history_start_file *start_files;
+    int32_t start_file_count;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;
     struct history_test *tests; /* in the order of the journal */

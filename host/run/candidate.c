@@ -366,7 +366,7 @@ static enum status inherit_weights(struct training *training, struct trainer_pas
     return st;
 }
 
-/* Fresh ones of its recipe; *made is the caller's. */
+/* Fresh ones of its recipe, or those of the file that it starts from; *made is the caller's. */
 static enum status draw_weights(const struct training *training, float **made, struct error *err)
 {
     const struct weight_table *table = trainer_weights(training->trainer);
@@ -378,6 +378,7 @@ static enum status draw_weights(const struct training *training, float **made, s
     weight_initialise(table, &training->candidate->graph,
                       fresh >= 0 ? inherit_seed(seed, fresh, FRESH_WEIGHTS) : seed, &training->run->whitening,
                       *made);
+    start_files_fill(&training->run->files, training->candidate->start, table, *made);
     return ST_OK;
 }
 

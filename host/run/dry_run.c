@@ -1,7 +1,6 @@
 /* The dry run: what a run would take, measured on a few steps, before it begins. */
 #include "host/base/clock.h"
 #include "host/net/cost.h"
-#include "host/net/start.h"
 #include "host/run/admission.h"
 #include "host/run/engine.h"
 #include "host/run/limits.h"
@@ -53,19 +52,20 @@ static void say_expected(const struct run *run, const struct graph *graph, doubl
 }
 
 /* One starting network: alone on a device, as candidates are trained, and shared by all, as the final fit is. */
-static enum status print_start(struct run *run, const char *name, struct dry_run_needs *needs, FILE *out,
+static enum status print_start(struct run *run, int32_t start, struct dry_run_needs *needs, FILE *out,
                                struct error *err)
 {
+    const struct search_setup setup = run_search_setup(run);
+    const char *name = setup.job->starts.items[start];
     struct graph graph = {0};
     const struct batches batches = run->batches;
     const bool differs = batches.team > 1 || batches.final != batches.candidate;
     const struct team one = {0, 1}, all = {0, batches.team};
     struct measured alone = {.images_per_second = run->sharing.alone, .bytes = run->sharing.bytes},
                     final = {0};
-    const bool known = alone.images_per_second > 0.0 &&
-                       strcmp(name, run->job->search.starts.items[0]) == 0; /* by sharing_find */
+    const bool known = alone.images_per_second > 0.0 && start == 0; /* by sharing_find */
     char group[64] = "", expected[64] = "";
-    enum status st = start_make(&graph, name, run->job->search.width, run_image(run), run->data.classes, err);
+    enum status st = search_make_start(&setup, start, setup.job->width, &graph, err);
     if (st == ST_OK && !known)
         st = measure_team(run, &graph, one, batches.candidate, INFINITY, &alone, err);
     if (st == ST_OK && differs)
@@ -103,7 +103,7 @@ out:
 static enum status print_limits(const struct run *run, FILE *out, struct error *err)
 {
     const struct job_search *job = &run->job->search;
-    const struct search_setup setup = {.job = job, .image = run_image(run), .classes = run->data.classes};
+    const struct search_setup setup = run_search_setup(run);
     enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < job->starts.count; i++) {
         struct graph graph = {0};
@@ -253,7 +253,7 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
     if (st == ST_OK)
         st = limits_find(&run, err);
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++)
-        st = print_start(&run, job->search.starts.items[i], &needs, out, err);
+        st = print_start(&run, i, &needs, out, err);
     if (st == ST_OK)
         st = print_limits(&run, out, err);
     if (st == ST_OK)

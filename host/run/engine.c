@@ -95,15 +95,30 @@ static enum status upload_data(struct run *run, struct error *err)
     return st;
 }
 
+struct search_setup run_search_setup(const struct run *run)
+{
+    return (struct search_setup){.job = &run->job->search,
+                                 .seed = run->job->seed,
+                                 .image = run_image(run),
+                                 .classes = run->data.classes,
+                                 .train = &run->job->train,
+                                 .hyperparameters = hyperparameter_space_of(run->job),
+                                 .files = run->files.graphs};
+}
+
+/* Networks of files see images as they did where they were trained. */
+static enum status open_start_files(struct run *run, struct error *err)
+{
+    enum status st = start_files_open(&run->job->search.starts, &run->data, &run->files, err);
+    if (st == ST_OK && run->files.normalise)
+        data_normalise_by(&run->data, run->files.mean, run->files.deviation);
+    return st;
+}
+
 /* Also refuses limits that no starting network is within. */
 static enum status open_search(struct run *run, struct error *err)
 {
-    const struct search_setup setup = {.job = &run->job->search,
-                                       .seed = run->job->seed,
-                                       .image = run_image(run),
-                                       .classes = run->data.classes,
-                                       .train = &run->job->train,
-                                       .hyperparameters = hyperparameter_space_of(run->job)};
+    const struct search_setup setup = run_search_setup(run);
     enum status st = search_check_limits(&setup, &run->limits, err);
     return st == ST_OK ? search_new(&setup, &run->search, err) : st;
 }
@@ -147,6 +162,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st == ST_OK)
         st = data_load(&job->dataset, job->seed, &way, &run->data, err);
     if (st == ST_OK)
+        st = open_start_files(run, err);
+    if (st == ST_OK)
         st = whitening_make(&run->whitening, run->data.channels, run->data.patches, err);
     if (st == ST_OK)
         st = choose_batches(run, err);
@@ -176,6 +193,7 @@ void run_close(struct run *run)
     resume_forget(run);
     search_free(run->search);
     run_starts_close(run);
+    start_files_close(&run->files);
     weight_cache_close(run->weights);
     devices_close(&run->devices);
     data_free(&run->data);
@@ -204,6 +222,11 @@ static void say_start(struct run *run)
         display_say(&run->display, 0, "        %s", data->policy);
     if (data->skipped > 0)
         display_say(&run->display, 0, "        %d files skipped", data->skipped);
+    for (int32_t i = 0; i < run->files.count; i++)
+        if (run->files.items[i].path != NULL)
+            display_say(&run->display, 0, "start   %s (%s), its last layer %s", run->files.items[i].path,
+                        run->files.items[i].hash,
+                        run->files.items[i].keeps_head ? "kept" : "replaced by one of these classes");
     for (int32_t k = 0; k < run->devices.count; k++)
         display_say(&run->display, 0, "device  %s", run->devices.items[k].name);
     if (run->batches.team < run->devices.count)

@@ -114,8 +114,7 @@ static enum status calibrate(struct run *run, const struct search_setup *setup, 
 
 static enum status find(struct run *run, bool journalled, struct error *err)
 {
-    const struct search_setup setup = {
-        .job = &run->job->search, .image = run_image(run), .classes = run->data.classes};
+    const struct search_setup setup = run_search_setup(run);
     enum status st = ST_OK;
     if (run->limits.max_latency == 0.0)
         return ST_OK;

@@ -80,6 +80,16 @@ enum status record_run(struct run *run, struct error *err)
     return st;
 }
 
+enum status record_start_file(struct run *run, int32_t start, struct error *err)
+{
+    struct start_file *file = &run->files.items[start];
+    const struct event_start_file event = {
+        .file = file->path, .hash = file->hash, .keeps_head = file->keeps_head};
+    enum status st = event_write_start_file(&run->journal, &event, run_time(run), err);
+    file->recorded = st == ST_OK;
+    return st;
+}
+
 enum status record_continued(struct run *run, struct error *err)
 {
     const struct event_continued event = {.version = NASRUN_VERSION, .format = EVENT_FORMAT};

@@ -11,6 +11,8 @@
 #include "host/train/latency.h"
 
 enum status record_run(struct run *run, struct error *err);
+/* The file that the starting network of that number is. */
+enum status record_start_file(struct run *run, int32_t start, struct error *err);
 /* Another version than the one before, or one that writes another format, goes on. */
 enum status record_continued(struct run *run, struct error *err);
 enum status record_sharing(struct run *run, struct error *err);

@@ -88,6 +88,22 @@ static enum status replay_run(const struct run *run, const struct event_run *eve
     return ST_OK;
 }
 
+/* What training began with is to be there still: fresh weights of a training that is begun again are the file's. */
+static enum status replay_start_file(struct run *run, const struct event_start_file *event, struct error *err)
+{
+    const int32_t start = start_of(run, event->file);
+    if (start < 0 || start >= run->files.count)
+        return ST_OK;
+    struct start_file *file = &run->files.items[start];
+    if (strcmp(file->hash, event->hash) != 0)
+        return error_set(
+            err, ST_FORMAT,
+            "search.starts: %s: its hash is %s, expected %s as the run began; use --fresh to start over",
+            file->path, file->hash, event->hash);
+    file->recorded = true;
+    return ST_OK;
+}
+
 static enum status replay_candidate(struct run *run, const struct event_candidate *event, double time,
                                     struct error *err)
 {
@@ -323,6 +339,8 @@ static enum status replay_event(struct run *run, const struct event *event, stru
     switch (event->kind) {
     case EVENT_RUN:
         return replay_run(run, &event->run, err);
+    case EVENT_START_FILE:
+        return replay_start_file(run, &event->start_file, err);
     case EVENT_WORKERS:
         replay_workers(run, &event->workers);
         return ST_OK;

@@ -323,6 +323,9 @@ enum status resume_run(struct run *run, struct error *err)
         run->clock_start = run->history->started;
         st = record_run(run, err);
     }
+    for (int32_t i = 0; st == ST_OK && i < run->files.count; i++)
+        if (run->files.items[i].path != NULL && !run->files.items[i].recorded)
+            st = record_start_file(run, i, err);
     for (int k = 0; k < DEVICES_MOST; k++)
         run->history->training[k] = -1;
     journal_lines_free(&lines);

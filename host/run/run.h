@@ -17,6 +17,7 @@
 #include "host/net/whitening.h"
 #include "host/run/batch.h"
 #include "host/run/display.h"
+#include "host/run/start_files.h"
 #include "host/run/supervisor.h"
 #include "host/search/search.h"
 #include "host/train/trainer.h"
@@ -70,6 +71,7 @@ struct run {
     struct device_info device_info; /* the first one's; the others are taken to be like it */
     struct cost_rates rates;        /* its rates, those of a calibration where there was one */
     struct whitening whitening;     /* of the training images */
+    struct start_files files;       /* those among search.starts */
     struct batches batches;
     struct run_sharing sharing;
     int32_t window; /* candidates that may be under way (coordinator.h) */
@@ -138,6 +140,9 @@ double run_time(const struct run *run);
 
 /* The data's images, as a network takes them. */
 struct shape run_image(const struct run *run);
+
+/* What the run's search is opened with, and what starting networks are made with before. */
+struct search_setup run_search_setup(const struct run *run);
 
 /* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */
 struct trainer_device run_trainer_device(const struct run *run, int32_t device, bool final);

@@ -25,7 +25,7 @@ static bool by_model(const struct run *run)
 enum status run_starts_open(struct run *run, struct error *err)
 {
     const struct job_search *search = &run->job->search;
-    const struct search_setup setup = {.job = search, .image = run_image(run), .classes = run->data.classes};
+    const struct search_setup setup = run_search_setup(run);
     struct error unsaid; /* what can't be made is said when it is to be trained */
     run->starts = calloc((size_t)search->starts.count + 1, sizeof(*run->starts));
     if (run->starts == NULL)

@@ -1,6 +1,5 @@
 #include "host/run/sharing.h"
 
-#include "host/net/start.h"
 #include "host/run/candidate.h"
 #include "host/run/measure.h"
 #include "host/run/record.h"
@@ -35,8 +34,8 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
     int32_t devices[DEVICES_MOST];
     for (int32_t k = 0; k < sharing->workers; k++)
         devices[k] = k * run->devices.count;
-    enum status st = start_make(&graph, run->job->search.starts.items[0], run->job->search.width,
-                                run_image(run), run->data.classes, err);
+    const struct search_setup setup = run_search_setup(run);
+    enum status st = search_make_start(&setup, 0, setup.job->width, &graph, err);
     if (st == ST_OK)
         st = measure_team(run, &graph, first, run->batches.candidate, INFINITY, &alone, err);
     const bool full = run->batches.candidate > MEASURE_LONG_STEP * alone.images_per_second;

@@ -1,6 +1,5 @@
 #include "host/run/speed.h"
 
-#include "host/net/start.h"
 #include "host/run/measure.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
@@ -68,13 +67,12 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
 /* Whoever plans by what the stage pays for has to know how fast the machine is. */
 static enum status measure_first_start(struct run *run, struct error *err)
 {
-    const struct job_search *search = &run->job->search;
+    const struct search_setup setup = run_search_setup(run);
     const struct team one = {0, 1};
     struct graph graph = {0};
     if (!search_goes_by_means(run->search))
         return ST_OK;
-    enum status st =
-        start_make(&graph, search->starts.items[0], search->width, run_image(run), run->data.classes, err);
+    enum status st = search_make_start(&setup, 0, setup.job->width, &graph, err);
     if (st == ST_OK)
         st = speed_measure(run, &graph, one, run->batches.candidate, err);
     graph_free(&graph);

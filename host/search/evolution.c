@@ -52,7 +52,7 @@ struct evolution_plan evolution_plan_make(const struct search_setup *setup, cons
     plan.share = means->search - LADDER_WHOLE_SHARE - part;
     plan.long_share = plan.longer ? part / turns - means->beside : 0.0;
     const double most = plan.longer ? RUNG_OF_LONG * plan.long_share : OF_RUNGS * plan.share;
-    if (means->models < INT32_MAX || setup->job->branches > 0 || plan.share <= 0.0)
+    if (means->models < INT32_MAX || setup->job->branches > 0 || plan.share <= 0.0 || setup->files != NULL)
         return plan;
     double rung = plan.share * means->workers * all / (NETWORKS * USUAL_RUNGS);
     rung = fmax(fmin(rung, FIRST_EPOCHS), least);

@@ -58,8 +58,8 @@ double ladder_size(const struct ladder_usual *usual, const struct graph *graph)
     return cost_of_graph(graph).train_flops / usual->work;
 }
 
-/* A start in all widths that come into question, the narrowest first. Where the clock counts, the last gets fewer than
- * the least epochs, if one does. */
+/* A start in all widths that come into question, the narrowest first; a file's in its own. Where the clock counts, the
+ * last gets fewer than the least epochs, if one does. */
 struct family {
     int32_t count;
     struct ladder_network networks[WIDTHS];
@@ -69,14 +69,15 @@ static enum status list_family(const struct search_setup *setup, const struct se
                                int32_t start, struct family *family, struct error *err)
 {
     const int32_t fixed = setup->job->width;
+    const bool is_one = fixed > 0 || search_start_is_file(setup, start);
     struct ladder_usual usual;
     enum status st = ladder_usual(setup, &request->limits, start, &usual, err);
     family->count = 0;
-    for (int32_t i = 0; st == ST_OK && i < (fixed > 0 ? 1 : WIDTHS); i++) {
+    for (int32_t i = 0; st == ST_OK && i < (is_one ? 1 : WIDTHS); i++) {
         struct ladder_network *network = &family->networks[family->count];
         struct graph graph = {0};
         *network =
-            (struct ladder_network){.start = start, .width = fixed > 0 ? fixed : (i + 1) * START_WIDTH_STEP};
+            (struct ladder_network){.start = start, .width = is_one ? fixed : (i + 1) * START_WIDTH_STEP};
         st = search_make_start(setup, start, network->width, &graph, err);
         const bool admitted = st == ST_OK && search_admits(&request->limits, &graph);
         if (admitted) {

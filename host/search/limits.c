@@ -61,7 +61,7 @@ enum status search_start_within(const struct search_setup *setup, const struct s
     if (st != ST_OK || search_fits(limits, graph))
         return st;
     graph_free(graph);
-    if (*width > 0)
+    if (*width > 0 || search_start_is_file(setup, start))
         return error_set(err, ST_NONE, "start %s is above the limits", setup->job->starts.items[start]);
     return find_narrower(setup, limits, start, width, graph, err);
 }
@@ -102,15 +102,17 @@ static void compare_all(const struct search_limits *limits, const struct graph *
 static enum status say_smallest(const struct search_setup *setup, const struct excess *smallest,
                                 struct error *err)
 {
-    char latency[64] = "";
+    char latency[64] = "", wide[32] = "";
     if (smallest->latency > 0.0)
         snprintf(latency, sizeof(latency), ", %.4g ms", smallest->latency);
-    return error_set(
-        err, ST_RANGE,
-        "%s: found %.10g, expected %.10g or more: the smallest of search.starts, %s %d wide, has "
-        "%lld parameters and takes %.10g operations%s an image",
-        smallest->key, smallest->found, smallest->expected, setup->job->starts.items[smallest->start],
-        (int)smallest->width, (long long)smallest->cost.parameters, smallest->cost.forward_flops, latency);
+    if (!search_start_is_file(setup, smallest->start))
+        snprintf(wide, sizeof(wide), " %d wide", (int)smallest->width);
+    return error_set(err, ST_RANGE,
+                     "%s: found %.10g, expected %.10g or more: the smallest of search.starts, %s%s, has "
+                     "%lld parameters and takes %.10g operations%s an image",
+                     smallest->key, smallest->found, smallest->expected,
+                     setup->job->starts.items[smallest->start], wide, (long long)smallest->cost.parameters,
+                     smallest->cost.forward_flops, latency);
 }
 
 enum status search_check_limits(const struct search_setup *setup, const struct search_limits *limits,

@@ -108,7 +108,9 @@ enum status propose_first(const struct search *search, const struct search_reque
                           struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
     enum status st = propose_next_start(search, &request->limits, proposal, err);
-    if (st != ST_NONE || !request->fill || search_has_parent(search))
+    /* Fresh weights beside those of a file are no comparison. */
+    const bool fills = request->fill && search_setup(search)->files == NULL;
+    if (st != ST_NONE || !fills || search_has_parent(search))
         return st;
     st = propose_child_of_any(search, search_is_pending, &request->limits, random, proposal, err);
     if (st == ST_OK)

@@ -189,9 +189,11 @@ static enum status compare(const struct search *search, const struct search_requ
 
 /* ---- in words ---- */
 
-/* 0 when it is none of its start's. */
+/* 0 when it is none of its start's; a file's is as the job says. */
 static int32_t width_of(const struct search *search, const struct search_model *model)
 {
+    if (search_start_is_file(search_setup(search), model->start))
+        return search_setup(search)->job->width;
     const int64_t parameters = cost_of_graph(&model->graph).parameters;
     int64_t reached = 0;
     for (int32_t width = START_WIDTH_STEP; reached < parameters && width <= START_MAX_WIDTH;
@@ -213,11 +215,13 @@ static void name_network(const struct search *search, const struct search_model 
                          size_t size)
 {
     const struct search_setup *setup = search_setup(search);
-    char changes[SEARCH_OPERATION_LENGTH / 4];
+    char changes[SEARCH_OPERATION_LENGTH / 4], wide[32] = "";
     hyperparameters_describe(&setup->hyperparameters, &model->recipe.hyperparameters, changes,
                              sizeof(changes));
-    snprintf(text, size, "%s %d wide%s%s", setup->job->starts.items[model->start],
-             (int)width_of(search, model), changes[0] != '\0' ? ", " : "", changes);
+    if (!search_start_is_file(setup, model->start))
+        snprintf(wide, sizeof(wide), " %d wide", (int)width_of(search, model));
+    snprintf(text, size, "%s%s%s%s", setup->job->starts.items[model->start], wide,
+             changes[0] != '\0' ? ", " : "", changes);
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct proposal *proposal, const char *format, ...)

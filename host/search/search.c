@@ -50,9 +50,16 @@ static enum status parse_morphs(const struct job_strings *names, uint32_t *allow
     return ST_OK;
 }
 
+bool search_start_is_file(const struct search_setup *setup, int32_t start)
+{
+    return setup->files != NULL && setup->files[start].count > 0;
+}
+
 enum status search_make_start(const struct search_setup *setup, int32_t start, int32_t width,
                               struct graph *graph, struct error *err)
 {
+    if (search_start_is_file(setup, start))
+        return graph_copy(graph, &setup->files[start], err);
     return start_make(graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
 }
 

@@ -122,6 +122,9 @@ struct search_setup {
     int32_t classes;
     struct hyperparameter_space hyperparameters;
     const struct job_train *train; /* must outlive it */
+    /* [job->starts.count], must outlive it: the networks of starts that are files, which have one width and weights to
+     * begin with; without layers where a start is a word. NULL: none is a file. */
+    const struct graph *files;
 };
 
 /* A candidate, as told of when it is on its way and when its result is there. */
@@ -137,11 +140,14 @@ struct search_trial {
 struct search;
 struct search_strategy;
 
-/* A search by the strategy that the job names, or by another one. ST_RANGE for an unknown morph's name. */
-/* Starting network `start`, an index into search.starts, of that width (host/net/start.h), for the search's images. */
+/* Whether starting network `start`, an index into search.starts, is a file's. */
+bool search_start_is_file(const struct search_setup *setup, int32_t start);
+
+/* Starting network `start`, of that width (host/net/start.h), for the search's images. A file's is what it is. */
 enum status search_make_start(const struct search_setup *setup, int32_t start, int32_t width,
                               struct graph *graph, struct error *err);
 
+/* A search by the strategy that the job names, or by another one. ST_RANGE for an unknown morph's name. */
 enum status search_new(const struct search_setup *setup, struct search **search, struct error *err);
 enum status search_new_with(const struct search_strategy *strategy, const struct search_setup *setup,
                             struct search **search, struct error *err);

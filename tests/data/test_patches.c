@@ -139,6 +139,31 @@ static void test_of_a_file(void **state)
     data_files_remove(folder);
 }
 
+/* By another mean the moments stay about that of the images; by another deviation they are smaller or larger. */
+static void test_normalised_otherwise(void **state)
+{
+    static const float mean[] = {0.5f, 0.1f, 0.0f}, deviation[] = {0.5f, 0.125f, 1.0f};
+    struct dataset set;
+    double before[DATA_PATCH_VALUES * DATA_PATCH_VALUES];
+    float measured[3];
+    (void)state;
+    open_set(&set, (struct image_shape){3, 5, 4}, IMAGES, -1);
+    memcpy(before, set.patches, sizeof(before));
+    memcpy(measured, set.deviation, sizeof(measured));
+    data_normalise_by(&set, mean, deviation);
+    assert_memory_equal(set.mean, mean, sizeof(mean));
+    assert_memory_equal(set.deviation, deviation, sizeof(deviation));
+    const int32_t area = SIDE * SIDE, values = 3 * area;
+    for (int32_t i = 0; i < values; i++)
+        for (int32_t j = 0; j < values; j++) {
+            const double expected = before[i * values + j] * (double)measured[i / area] /
+                                    (double)deviation[i / area] * (double)measured[j / area] /
+                                    (double)deviation[j / area];
+            assert_true(fabs(set.patches[i * values + j] - expected) <= 1e-12 * (1.0 + fabs(expected)));
+        }
+    close_set(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_first_images),
         cmocka_unit_test(test_nothing_to_measure),
         cmocka_unit_test(test_of_a_file),
+        cmocka_unit_test(test_normalised_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Models as ONNX: what is written is read as the same function, no damaged file gets in, and what can't be read is
  * named. `test_onnx --write DIR` writes the networks, `--write-int8 DIR` the same in whole numbers, with answers for
- * tests/python/check_onnx.py. */
+ * tests/python/check_onnx.py. `--read FILE.onnx...` reads networks that are not nasrun's, of three channels, with the
+ * answers that tests/python/make_classifiers.py has put beside them, and lets them grow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,8 @@
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
 #include "tests/support/folded_model.h"
+#include "tests/support/graph_forward.h"
+#include "tests/support/network.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -294,6 +297,93 @@ static int write_coded_networks(const char *folder)
     return 0;
 }
 
+/* ---- networks of others ---- */
+
+/* Relative to the largest logit: as float32 sums, through twenty layers. */
+static const double FOREIGN_TOLERANCE = 1e-5, MORPH_TOLERANCE = 1e-6;
+
+enum { MORPHS = 20 };
+
+static double check_logits(const struct model *model, const char *answers, size_t length)
+{
+    const size_t count = random_model_pixels(model), classes = (size_t)model->about.classes;
+    const size_t plane = count / (size_t)model->graph.layers[0].shape.c;
+    double *image = malloc(count * sizeof(*image)), *logits = malloc(classes * sizeof(*logits)), worst = 0.0;
+    assert_true(image != NULL && logits != NULL);
+    assert_int_equal(length, IMAGES * (count + classes * sizeof(double)));
+    for (size_t n = 0; n < IMAGES; n++) {
+        double largest = 0.0, difference = 0.0;
+        for (size_t i = 0; i < count; i++)
+            image[i] =
+                ((unsigned char)answers[n * count + i] / 255.0 - (double)model->about.mean[i / plane]) /
+                (double)model->about.deviation[i / plane];
+        assert_true(graph_forward(&model->graph, &model->table, model->values, image, logits));
+        for (size_t k = 0; k < classes; k++) {
+            double expected;
+            memcpy(&expected, answers + IMAGES * count + (n * classes + k) * sizeof(double),
+                   sizeof(expected));
+            largest = fmax(largest, fabs(expected));
+            difference = fmax(difference, fabs(logits[k] - expected));
+        }
+        worst = fmax(worst, difference / largest);
+    }
+    free(image);
+    free(logits);
+    return worst;
+}
+
+/* Each of so many changes, one after the other, keeps the function. The network takes graph and weights over. */
+static double grow(struct model *model)
+{
+    struct network network = {.graph = model->graph, .table = model->table, .weights = model->values};
+    struct random_sequence random = {.seed = 11, .stream = RANDOM_TEST};
+    struct logits before, after;
+    struct error err;
+    double worst = 0.0;
+    model->graph = (struct graph){0};
+    model->table = (struct weight_table){0};
+    model->values = NULL;
+    network_evaluate(&network, 1, &before);
+    for (int made = 0; made < MORPHS;) {
+        struct morph morph;
+        check(morph_draw(&network.graph, (1u << MORPH_PRESERVING_COUNT) - 1, &random, &morph, &err), &err);
+        if (network_grow(&network, &morph, 0.0f, random_next(&random), &err) == ST_OK)
+            made++;
+    }
+    network_evaluate(&network, 1, &after);
+    worst = logits_difference(&before, &after);
+    network_free(&network);
+    return worst;
+}
+
+static int read_networks(int count, char **paths)
+{
+    int failed = 0;
+    for (int i = 0; i < count; i++) {
+        struct model model;
+        struct error err;
+        char *bytes, *answers, path[4096];
+        size_t length, answers_length;
+        snprintf(path, sizeof(path), "%.*s.answers", (int)strlen(paths[i]) - (int)strlen(".onnx"), paths[i]);
+        check(file_read(paths[i], &bytes, &length, &err), &err);
+        check(file_read(path, &answers, &answers_length, &err), &err);
+        if (onnx_read((const unsigned char *)bytes, length, &model, NULL, &err) != ST_OK) {
+            printf("%s: %s\n", paths[i], err.message);
+            failed++;
+        } else {
+            const int32_t layers = model.graph.count;
+            const double difference = check_logits(&model, answers, answers_length), change = grow(&model);
+            printf("%s: %d layers, differs by %.2g, by %.2g behind %d morphs\n", paths[i], (int)layers,
+                   difference, change, (int)MORPHS);
+            failed += !(difference <= FOREIGN_TOLERANCE) || !(change <= MORPH_TOLERANCE);
+        }
+        model_free(&model);
+        free(bytes);
+        free(answers);
+    }
+    return failed > 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -308,5 +398,7 @@ int main(int argc, char **argv)
         return write_networks(argv[2]);
     if (argc == 3 && strcmp(argv[1], "--write-int8") == 0)
         return write_coded_networks(argv[2]);
+    if (argc >= 3 && strcmp(argv[1], "--read") == 0)
+        return read_networks(argc - 2, argv + 2);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* ONNX files that are well formed and no network of nasrun's: each kind is named, none is read as another network.
  * They are made from a few words a node, so that a case is a line. */
+#include "host/base/random.h"
 #include "host/onnx/onnx_read.h"
 #include "onnx.pb-c.h"
 
@@ -14,7 +15,16 @@
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
 
-enum { NODES = 16, NAMES = 8, ATTRIBUTES = 4, NUMBERS = 4, TENSORS = 10, VALUES = 64, LENGTH = 1024 };
+enum {
+    NODES = 16,
+    NAMES = 8,
+    ATTRIBUTES = 4,
+    NUMBERS = 4,
+    TENSORS = 10,
+    VALUES = 64,
+    LENGTH = 1024,
+    DAMAGES = 200
+};
 
 /* A file in the making: protobuf's structures point into it. */
 struct file {
@@ -218,84 +228,150 @@ static void check_told(const struct file *file, const char *what, const char *to
 #define END          END_OF("c")
 #define LOGITS       "GlobalAveragePool g c;Flatten f g;Gemm z f matrix"
 
+static const struct {
+    const char *nodes, *told; /* NULL: it is read */
+} cases[] = {
+    {CONV END, NULL},
+    {"Conv c x kernel bias pads=1,1,1,1 strides=2,2 kernel_shape=3,3 auto_pad=NOTSET" END, NULL},
+    {CONV "Sigmoid s c;Mul d c s" END_OF("d"), NULL},
+    {CONV "HardSigmoid s c alpha=0.16666667 beta=0.5;Mul d c s" END_OF("d"), NULL},
+    {CONV "Mul h c root;Erf e h;Add n e one;Mul d c n;Mul o d half" END_OF("o"), NULL},
+    {CONV "Dropout d c" END_OF("d"), NULL},
+    {"Cast i x to=1;Sub j i one;Div k j half;Conv c k kernel" END, NULL},
+    {"Conv c x matrix" END, "(Conv): expected a constant kernel of four dimensions and bias"},
+    {"Conv c x x" END, "expected a constant kernel of four dimensions and bias"},
+    {"Conv c x kernel x" END, "expected a constant kernel of four dimensions and bias"},
+    {"Conv c x kernel group=0" END, "group: found 0"},
+    {"Conv c x kernel auto_pad=SAME_UPPER" END, NULL},
+    {"Conv c x kernel auto_pad=VALID" END, NULL},
+    {"Conv c x kernel auto_pad=SOME" END, "auto_pad: found SOME, expected NOTSET, VALID or SAME_UPPER"},
+    {"Conv c x kernel strides=1,2" END, "strides 1 and 2"},
+    {"Conv c x kernel dilations=2,2" END, "dilations 2 and 2"},
+    {"Conv c x kernel pads=0,0,1,1" END, NULL},
+    {CONV "MaxPool p c kernel_shape=2,2 pads=0,0,1,1" END, "pads 0, 0, 1, 1"},
+    {"Conv c x kernel pads=1,1" END, "pads has 2 numbers, expected 4"},
+    {"Conv c x kernel pads=-1,0,0,0" END, "pads: found -1, expected 0 to"},
+    {"Conv c x kernel kernel_shape=5,5" END, "kernel_shape 5 x 5, and a kernel of 3 x 3"},
+    {"Conv c x kernel wrong=1" END, "attribute \"wrong\" is not known"},
+    {"Conv c x" END, "found 1 inputs and 1 outputs, expected 2 to 3 and 1"},
+    {"Conv c nothing kernel" END, "input \"nothing\" is not known"},
+    {"Conv x x kernel" END, "\"x\" stands for two values"},
+    {CONV "MaxPool p c kernel_shape=2,2 ceil_mode=1" END_OF("p"), NULL},
+    {CONV "MaxPool p c kernel_shape=1,1 strides=2,2 ceil_mode=1" END,
+     "ceil_mode: found 1 where the window does not end with the image, expected 0"},
+    {CONV "AveragePool p c kernel_shape=2,2 pads=1,1,1,1 count_include_pad=1" END,
+     "count_include_pad: found 1, expected 0"},
+    {CONV "Relu r matrix" END, "(Relu): input 0 is not what a layer yields"},
+    {CONV "Concat k c c axis=2" END, "axis: found 2, expected 1"},
+    {CONV "BatchNormalization b c bias bias bias x" END, "input 4 is no constant"},
+    {CONV "BatchNormalization b c bias bias bias one" END_OF("b"), "layer 2: found 1 values of its"},
+    {CONV "BatchNormalization b c bias bias bias bias training_mode=1" END_OF("b"),
+     "training_mode: found 1, expected 0"},
+    {CONV "Cast d c to=10" END_OF("d"), NULL},
+    {"Cast d x to=7;Conv c d kernel" END, "to: found 7, expected float32 (1)"},
+    {CONV "GlobalAveragePool g c;Flatten f g axis=2", "axis: found 2, expected 1"},
+    {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f c", "expected a flattened layer, a constant matrix"},
+    {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f kernel", "expected a flattened layer, a constant"},
+    {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f matrix alpha=0.5", "expected alpha and beta of 1"},
+    {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f matrix transA=1", "transA: found 1, expected 0"},
+    {CONV END ";Softmax z y axis=0", "axis: found 0, expected 1"},
+    {CONV LOGITS ";Sigmoid y z", NULL},
+    {CONV LOGITS ";Mul s z half;Sigmoid y s", NULL},
+    {CONV LOGITS ";Sigmoid s z;Mul y s half", "output \"y\" is not what the last layer"},
+    {CONV LOGITS ";Mul s z none;Sigmoid y s", "the last layer is divided by"},
+    {CONV LOGITS ";Sigmoid s z;Sigmoid y s", "(Sigmoid): input 0 is not what a layer yields"},
+    {CONV END ";Sigmoid s c;Identity y2 s", NULL},
+    {CONV "GlobalAveragePool g c;Flatten f g;Gemm z f matrix", "output \"y\" is not what the last layer"},
+    {CONV END ";Relu r c", "output \"y\" is not what the last layer"},
+    /* formulas that are nearly those of activations */
+    {CONV "Sigmoid s matrix" END, "(Sigmoid): input 0 is not what a layer yields"},
+    {CONV "Mul h c half;Sigmoid s h;Mul d c s" END_OF("d"), "by a Sigmoid of a layer times 0.5, expected 1"},
+    {CONV "Erf e c" END, "its input is a layer times 1, expected 0.707107"},
+    {CONV "HardSigmoid s c" END, "expected alpha of 1 / 6 and beta of 1 / 2"},
+    {CONV "HardSigmoid s c alpha=0.16666667 beta=0.4" END, "expected alpha of 1 / 6 and beta of 1 / 2"},
+    {CONV "Sigmoid s c;Mul d s s" END, "(Mul): input 0 is not what a layer yields"},
+    {CONV "Mul d c c" END, "(Mul): of two layers"},
+    {CONV "Add d c one" END, "(Add): of a layer and a constant"},
+    {CONV "Add d c three" END, "(Add): of a constant: expected a number for each channel"},
+    {CONV "Clip d c" END, "(Clip): from -3.40282e+38 to 3.40282e+38: expected from 0 on"},
+    {CONV "Clip d c one" END, "from 1 to 3.40282e+38: expected from 0 on, or from 0 to 6"},
+    {CONV "Clip d c c" END, "input 1 is no constant number"},
+    {CONV "Clip d c min=0.0 max=6.0" END_OF("d"), NULL},
+    {CONV "Clip d c min=0.0" END_OF("d"), NULL},
+    {CONV "Gelu d c approximate=tanh" END, "(Gelu): approximate: expected none"},
+    {CONV "Gelu d c approximate=none" END_OF("d"), NULL},
+    {CONV "LeakyRelu d c" END, "node \"LeakyRelu\" (LeakyRelu): the operator is not known"},
+    /* shapes */
+    {CONV "GlobalAveragePool g c;Shape s g;Constant i value_int=0;Gather n s i;Unsqueeze u n "
+          "axes=0,;Constant o value_ints=-1,;"
+          "Concat t u o axis=0;Reshape f g t;Gemm y f matrix",
+     NULL},
+    {CONV "ReduceMean g c axes=2,3 keepdims=0;Gemm y g matrix", NULL},
+    {CONV "ReduceMean g c axes=1,2;Gemm y g matrix", "expected the mean over height and width, axes 2 and 3"},
+    {CONV "ReduceMean g c;Gemm y g matrix", "expected the mean over height and width, axes 2 and 3"},
+    {CONV "GlobalMaxPool g c;Squeeze f g axes=2,3;Gemm y f matrix", NULL},
+    {CONV "GlobalMaxPool g c;Squeeze f g axes=0,2;Gemm y f matrix",
+     "axis 0: expected height and width, 2 and 3"},
+    {CONV "Squeeze f c axes=2,3;Gemm y f matrix", "expected what a layer yields, one pixel an image"},
+    {CONV "Constant o value_ints=3,-1;Reshape f c o;Gemm y f matrix", "(Reshape): expected the shape [N, 8]"},
+    {CONV "Reshape f c one;Gemm y f matrix", "(Reshape): input 1 is no constant of whole numbers"},
+    {CONV "Shape s c;Constant o value_int=7;Gather n s o" END, "(Gather): index 7 of 4 numbers"},
+    {"Constant o wrong=1" END, "(Constant): attribute \"wrong\" is not known"},
+    {"Constant o" END, "(Constant): expected one value: a tensor, or numbers"},
+    {CONV "Sub d c c" END, "(Sub): of these two"},
+    {CONV "Div d one c" END, "(Div): of these two"},
+    {CONV "Mul d c three" END, "(Mul): of these two"},
+    {CONV "Add d c -" END, "(Add): an operand is missing"},
+    {CONV "Sigmoid s c;Add d c s" END, "(Add): input 1 is not what a layer yields"},
+    /* what is done to the images */
+    {"Sub j x three;Conv c j kernel" END, "found a constant of 3 values, expected 1 or one a channel"},
+    {"Mul j x none;Conv c j kernel" END, "images are multiplied by 1e-38"},
+    {CONV "Sub j x one;Conv d j kernel" END, "normalises images that the network has read before"},
+    {"Sub j x one;Conv c x kernel" END, "input 0 is not what a layer yields"},
+};
+
 static void test_nodes(void **state)
 {
     static struct file file;
-    static const struct {
-        const char *nodes, *told; /* NULL: it is read */
-    } cases[] = {
-        {CONV END, NULL},
-        {"Conv c x kernel bias pads=1,1,1,1 strides=2,2 kernel_shape=3,3 auto_pad=NOTSET" END, NULL},
-        {CONV "Sigmoid s c;Mul d c s" END_OF("d"), NULL},
-        {CONV "HardSigmoid s c alpha=0.16666667 beta=0.5;Mul d c s" END_OF("d"), NULL},
-        {CONV "Mul h c root;Erf e h;Add n e one;Mul d c n;Mul o d half" END_OF("o"), NULL},
-        {CONV "Dropout d c" END_OF("d"), NULL},
-        {"Cast i x to=1;Sub j i one;Div k j half;Conv c k kernel" END, NULL},
-        {"Conv c x matrix" END, "(Conv): expected a constant kernel of four dimensions and bias"},
-        {"Conv c x x" END, "expected a constant kernel of four dimensions and bias"},
-        {"Conv c x kernel x" END, "expected a constant kernel of four dimensions and bias"},
-        {"Conv c x kernel group=0" END, "group: found 0"},
-        {"Conv c x kernel auto_pad=SAME_UPPER" END, "auto_pad: found SAME_UPPER, expected NOTSET"},
-        {"Conv c x kernel strides=1,2" END, "strides 1 and 2"},
-        {"Conv c x kernel dilations=2,2" END, "dilations 2 and 2"},
-        {"Conv c x kernel pads=0,0,1,1" END, "pads 0, 0, 1, 1"},
-        {"Conv c x kernel pads=1,1" END, "pads has 2 numbers, expected 4"},
-        {"Conv c x kernel pads=-1,0,0,0" END, "pads: found -1, expected 0 to"},
-        {"Conv c x kernel kernel_shape=5,5" END, "kernel_shape 5 x 5, and a kernel of 3 x 3"},
-        {"Conv c x kernel wrong=1" END, "attribute \"wrong\" is not known"},
-        {"Conv c x" END, "found 1 inputs and 1 outputs, expected 2 to 3 and 1"},
-        {"Conv c nothing kernel" END, "input \"nothing\" is not known"},
-        {"Conv x x kernel" END, "\"x\" stands for two values"},
-        {CONV "MaxPool p c kernel_shape=2,2 ceil_mode=1" END, "ceil_mode: found 1, expected 0"},
-        {CONV "AveragePool p c kernel_shape=2,2 pads=1,1,1,1 count_include_pad=1" END,
-         "count_include_pad: found 1, expected 0"},
-        {CONV "Relu r matrix" END, "(Relu): input 0 is not what a layer yields"},
-        {CONV "Concat k c c axis=2" END, "axis: found 2, expected 1"},
-        {CONV "BatchNormalization b c bias bias bias x" END, "input 4 is no constant"},
-        {CONV "BatchNormalization b c bias bias bias one" END_OF("b"), "layer 2: found 1 values of its"},
-        {CONV "Cast d c to=1" END, "(Cast): expected the images to be cast, and nothing else"},
-        {"Cast d x to=11;Conv c d kernel" END, "to: found 11, expected 1"},
-        {CONV "GlobalAveragePool g c;Flatten f g axis=2", "axis: found 2, expected 1"},
-        {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f c",
-         "expected a flattened layer, a constant matrix"},
-        {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f kernel", "expected a flattened layer, a constant"},
-        {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f matrix alpha=0.5", "expected alpha and beta of 1"},
-        {CONV "GlobalAveragePool g c;Flatten f g;Gemm y f matrix transA=1", "transA: found 1, expected 0"},
-        {CONV END ";Softmax z y axis=0", "axis: found 0, expected 1"},
-        {CONV LOGITS ";Sigmoid y z", NULL},
-        {CONV LOGITS ";Mul s z half;Sigmoid y s", NULL},
-        {CONV LOGITS ";Sigmoid s z;Mul y s half", "output \"y\" is not what the last layer"},
-        {CONV LOGITS ";Mul s z none;Sigmoid y s", "the last layer is divided by"},
-        {CONV LOGITS ";Sigmoid s z;Sigmoid y s", "(Sigmoid): input 0 is not what a layer yields"},
-        {CONV END ";Sigmoid s c;Identity y2 s", NULL},
-        {CONV "GlobalAveragePool g c;Flatten f g;Gemm z f matrix", "output \"y\" is not what the last layer"},
-        {CONV END ";Relu r c", "output \"y\" is not what the last layer"},
-        /* formulas that are nearly those of activations */
-        {CONV "Sigmoid s matrix" END, "(Sigmoid): input 0 is not what a layer yields"},
-        {CONV "Mul h c half;Sigmoid s h;Mul d c s" END_OF("d"),
-         "by a Sigmoid of a layer times 0.5, expected 1"},
-        {CONV "Erf e c" END, "its input is a layer times 1, expected 0.707107"},
-        {CONV "HardSigmoid s c" END, "expected alpha of 1 / 6 and beta of 1 / 2"},
-        {CONV "HardSigmoid s c alpha=0.16666667 beta=0.4" END, "expected alpha of 1 / 6 and beta of 1 / 2"},
-        {CONV "Sigmoid s c;Mul d s s" END, "(Mul): input 0 is not what a layer yields"},
-        {CONV "Mul d c c" END, "(Mul): of two layers"},
-        {CONV "Add d c one" END, "(Add): of a layer and a constant"},
-        {CONV "Sub d c c" END, "(Sub): of these two"},
-        {CONV "Div d one c" END, "(Div): of these two"},
-        {CONV "Mul d c three" END, "(Mul): of these two"},
-        {CONV "Add d c -" END, "(Add): an operand is missing"},
-        {CONV "Sigmoid s c;Add d c s" END, "(Add): input 1 is not what a layer yields"},
-        /* what is done to the images */
-        {"Sub j x three;Conv c j kernel" END, "found a constant of 3 values, expected 1 or one a channel"},
-        {"Mul j x none;Conv c j kernel" END, "images are multiplied by 1e-38"},
-        {CONV "Sub j x one;Conv d j kernel" END, "normalises images that the network has read before"},
-        {"Sub j x one;Conv c x kernel" END, "input 0 is not what a layer yields"},
-    };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         make(&file, cases[i].nodes);
         check_told(&file, cases[i].nodes, cases[i].told);
     }
+}
+
+/* Bytes of all these files, spoilt one, two or three at a time: whatever they say then, it is told as a file's fault or
+ * read as a network. Weights are few, so that most of what is hit is structure. */
+static void test_damage(void **state)
+{
+    static struct file file;
+    size_t refused = 0;
+    (void)state;
+    for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        make(&file, cases[i].nodes);
+        const size_t length = onnx__model_proto__get_packed_size(&file.model);
+        unsigned char *whole = malloc(length), *bytes = malloc(length);
+        assert_true(whole != NULL && bytes != NULL);
+        onnx__model_proto__pack(&file.model, whole);
+        for (uint32_t n = 0; n < DAMAGES; n++) {
+            struct model model;
+            struct error err = {0};
+            memcpy(bytes, whole, length);
+            for (uint32_t k = 0; k <= n % 3; k++) {
+                const struct random4 draw = random_draw(3, RANDOM_TEST, n, 4 * i + k);
+                bytes[draw.v[0] % length] = (unsigned char)(draw.v[2] % 2 ? draw.v[1] : draw.v[1] % 16);
+            }
+            const enum status st =
+                onnx_read(bytes, n % 7 == 0 ? length - n % length : length, &model, NULL, &err);
+            model_free(&model);
+            assert_true(st == ST_OK || st == ST_FORMAT || st == ST_UNSUPPORTED || st == ST_RANGE);
+            assert_true(st == ST_OK || err.message[0] != '\0');
+            refused += st != ST_OK;
+        }
+        free(whole);
+        free(bytes);
+    }
+    assert_true(refused > 0);
 }
 
 /* ---- the file around them ---- */
@@ -412,7 +488,7 @@ static void test_files(void **state)
         {flat_images, "input \"x\": found no four dimensions, expected N, channels, height, width"},
         {open_height, "input \"x\": dimension 2 is open, not 0, expected 1 to"},
         {five_channels, "input \"x\": dimension 1 is 5, expected 1 to 4"},
-        {images_of_doubles, "input \"x\": found type 11, expected uint8 (2) or float32 (1)"},
+        {images_of_doubles, "input \"x\": found type 11, expected uint8 (2), float32 (1) or float16 (10)"},
         {unnamed_constant, "initializer 1 has no name"},
         {rank_of_five, "tensor \"kernel\": found 5 dimensions, expected at most 4"},
         {no_rows, "tensor \"matrix\": dimension 0 is 0"},
@@ -452,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_too_many_nodes),
     };

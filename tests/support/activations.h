@@ -19,6 +19,8 @@ static inline double activation_value(enum activation_kind function, double x)
         return x / (1.0 + exp(-x));
     case ACTIVATION_HARD_SWISH:
         return x * fmin(fmax(x + 3.0, 0.0), 6.0) / 6.0;
+    case ACTIVATION_RELU6:
+        return fmin(fmax(x, 0.0), 6.0);
     case ACTIVATION_COUNT:
         break;
     }
@@ -36,6 +38,8 @@ static inline double activation_slope(enum activation_kind function, double x)
         return (1.0 + x / (1.0 + exp(x))) / (1.0 + exp(-x));
     case ACTIVATION_HARD_SWISH:
         return fabs(x) <= 3.0 ? (2.0 * x + 3.0) / 6.0 : x > 0.0;
+    case ACTIVATION_RELU6:
+        return x > 0.0 && x < 6.0;
     case ACTIVATION_COUNT:
         break;
     }

@@ -1,0 +1,42 @@
+/* Starting networks that are files (search.starts): networks that were trained elsewhere, which the search goes on
+ * from. A model.safetensors of an earlier run, or a classifier in ONNX. What begins with fresh weights elsewhere
+ * begins with the file's here: each training of such a start, whatever the strategy, and so all that grows from it. */
+#ifndef NASRUN_RUN_START_FILES_H
+#define NASRUN_RUN_START_FILES_H
+
+#include "host/data/dataset.h"
+#include "host/model/model_file.h"
+#include "spec/job.h"
+
+struct start_file {
+    const char *path; /* the job's; NULL: that start is a word, and all else is zero */
+    char hash[MODEL_HASH_LENGTH];
+    bool keeps_head; /* its classes are the data's, in their order; else the last layer is a new one */
+    bool recorded;   /* it is in the journal */
+    struct weight_table table;
+    float *values;
+};
+
+struct start_files {
+    int32_t count; /* as search.starts has; 0: none is a file */
+    struct start_file *items;
+    /* [count], for these data; without layers where the start is a word. NULL: none is a file */
+    struct graph *graphs;
+    /* Images as the files' networks want them, per channel; where a file does not say, `normalise` is false. */
+    bool normalise;
+    float mean[4], deviation[4];
+};
+
+/* Reads them. ST_RANGE for images of another size or number of channels than the data's, and for two files that
+ * normalise images in different ways; the message names the file, what was found and what was expected. On any status
+ * `files` is to be closed. */
+enum status start_files_open(const struct job_strings *starts, const struct dataset *data,
+                             struct start_files *files, struct error *err);
+void start_files_close(struct start_files *files); /* a zeroed one is allowed */
+
+/* What the file of `start` has of a network's weights is put into values[table->total]: the tensors of the same layer,
+ * role and shape. The others stay. Where `start` is a word, or none (-1), all do. */
+void start_files_fill(const struct start_files *files, int32_t start, const struct weight_table *table,
+                      float *values);
+
+#endif
