@@ -180,8 +180,7 @@ static void test_csv(void **state)
         "UNASSIGNED,\"dog/000.png\",\"d\"\nTEST,\"dog/002.png\",d\nVALIDATION, cat/001.png , c\n"
         "UNASSIGNED,cat/003.png,c\n",
         /* blanks behind a quoted field that ends its row, as those of Windows do */
-        "TRAIN,dog/000.png,\"d\"\r\nTEST,dog/002.png,\"d\" \r\nVALIDATION,cat/001.png,\"c\"\r\n"
-        "TRAIN,cat/003.png,c\r\n",
+        "TRAIN,dog/000.png,\"d\"\r\nTEST,dog/002.png,\"d\" \r\nVAL,cat/001.png,\"c\"\r\n,cat/003.png,c\r\n",
     };
     (void)state;
     char *folder = data_files_folder();
