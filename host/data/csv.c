@@ -14,6 +14,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#define SEVERAL_HINT "several labels an image are read with dataset.labels = \"several\""
+
 enum column { COLUMN_PATH, COLUMN_LABEL, COLUMN_SPLIT, COLUMN_COUNT };
 
 struct csv {
@@ -120,11 +122,9 @@ static enum status guess_columns(struct csv *csv, bool several, struct error *er
 {
     const struct data_rows *rows = &csv->rows;
     if (rows->field_count < (several ? 1 : 2) || (rows->field_count > 3 && !several))
-        return error_set(
-            err, ST_FORMAT, "%s:%d: %d columns, expected path,label[,split] or [split,]path,label%s",
-            rows->path, rows->line, rows->field_count,
-            rows->field_count > 3 ? "; several labels an image are read with dataset.labels = \"several\""
-                                  : "");
+        return error_set(err, ST_FORMAT,
+                         "%s:%d: %d columns, expected path,label[,split] or [split,]path,label%s", rows->path,
+                         rows->line, rows->field_count, rows->field_count > 3 ? "; " SEVERAL_HINT : "");
     const bool split_first = rows->field_count >= (several ? 2 : 3) && is_split_word(rows->fields[0]) &&
                              (rows->field_count == 3 || names_image(csv, rows->fields[1]));
     const char *last = rows->fields[rows->field_count - 1];
@@ -231,8 +231,7 @@ static enum status check_width(const struct csv *csv, bool several, struct error
                 err, ST_FORMAT,
                 "%s:%d: %d fields, expected %d as in the first row; a comma within a field needs "
                 "quotes%s",
-                rows->path, rows->line, rows->field_count, csv->width,
-                several ? "" : ", and several labels an image are read with dataset.labels = \"several\"");
+                rows->path, rows->line, rows->field_count, csv->width, several ? "" : ", and " SEVERAL_HINT);
     if (rows->field_count <= last || (csv->label_names != NULL && rows->field_count < csv->width))
         return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected at least %d", rows->path, rows->line,
                          rows->field_count, csv->label_names != NULL ? csv->width : last + 1);
@@ -254,9 +253,7 @@ static enum status check_row(const struct csv *csv, bool several, struct error *
     if (split != NULL && !is_split_word(split) && split_of(csv, split) < 0)
         return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test%s",
                          rows->path, rows->line, split,
-                         several || csv->header || csv->field_of[COLUMN_SPLIT] == 0
-                             ? ""
-                             : "; several labels an image are read with dataset.labels = \"several\"");
+                         several || csv->header || csv->field_of[COLUMN_SPLIT] == 0 ? "" : "; " SEVERAL_HINT);
     const char *scheme = strstr(path, "://");
     if (scheme != NULL && strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789") == (size_t)(scheme - path))
         return error_set(
@@ -322,8 +319,8 @@ static enum status take_names(struct data_list *list, struct data_item *item, ch
 {
     enum status st = ST_OK;
     char *rest = NULL;
-    for (char *name = marks[0] != '\0' ? strtok_r(text, marks, &rest) : text; st == ST_OK && name != NULL;
-         name = marks[0] != '\0' ? strtok_r(NULL, marks, &rest) : NULL) {
+    for (char *name = strtok_r(text, marks, &rest); st == ST_OK && name != NULL;
+         name = strtok_r(NULL, marks, &rest)) {
         name += strspn(name, " \t");
         size_t length = strlen(name);
         while (length > 0 && strchr(" \t", name[length - 1]) != NULL)

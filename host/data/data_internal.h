@@ -145,6 +145,12 @@ enum status data_list_drop_labels(struct data_list *list, const int32_t *kept, i
 enum status data_list_sets(const struct data_list *list, const int32_t *kept, struct dataset *set,
                            struct error *err);
 
+/* How many labels the dataset's images may have: its classes, or its sets. */
+int32_t data_label_count(const struct dataset *set);
+/* From the images of each label, of_label[data_label_count], those that have each class: [set->classes], malloc'd; NULL
+ * when out of memory. */
+int32_t *data_classes_of_labels(const struct dataset *set, const int32_t *of_label, struct error *err);
+
 /* The split that a word names, in any case: train, training, val, valid, validation, dev, eval, test and more, also
  * with "set", "_set", "_data", "_images" behind it and "seg_" before it. -1: none. */
 int data_split_of_word(const char *word);

@@ -1,5 +1,6 @@
 /* Images with any number of labels: what the list gives each of them, and which sets of labels occur. */
 #include "host/base/array.h"
+#include "host/base/labels.h"
 #include "host/data/data_internal.h"
 
 #include <stdlib.h>
@@ -164,4 +165,24 @@ enum status data_list_sets(const struct data_list *list, const int32_t *kept, st
     enum status st = number_sets(images, set, err);
     free(images);
     return st;
+}
+
+/* ---- in the dataset ---- */
+
+int32_t data_label_count(const struct dataset *set)
+{
+    return set->label_sets != NULL ? set->label_set_count : set->classes;
+}
+
+int32_t *data_classes_of_labels(const struct dataset *set, const int32_t *of_label, struct error *err)
+{
+    int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts));
+    if (counts == NULL) {
+        error_memory(err, "classes", (unsigned long long)set->classes * sizeof(*counts));
+        return NULL;
+    }
+    for (int32_t label = 0; label < data_label_count(set); label++)
+        for (int32_t c = 0; c < set->classes && of_label[label] > 0; c++)
+            counts[c] += labels_have(set->label_sets, set->classes, label, c) ? of_label[label] : 0;
+    return counts;
 }

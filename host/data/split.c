@@ -63,19 +63,14 @@ static int32_t class_of(const struct class_images *by_class, const struct datase
 static int32_t *count_trained(const struct data_build *build, struct error *err)
 {
     const struct dataset *set = &build->set;
-    const int32_t labels = set->label_sets != NULL ? set->label_set_count : set->classes;
-    int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts)),
-            *of_label = calloc((size_t)labels + 1, sizeof(*of_label));
-    if (counts == NULL || of_label == NULL) {
-        error_memory(err, "splits", (unsigned long long)labels * sizeof(*counts));
-        free(counts);
-        counts = NULL;
+    int32_t *of_label = calloc((size_t)data_label_count(set) + 1, sizeof(*of_label));
+    if (of_label == NULL) {
+        error_memory(err, "splits", (unsigned long long)data_label_count(set) * sizeof(*of_label));
+        return NULL;
     }
-    for (int32_t i = 0; counts != NULL && i < set->count; i++)
+    for (int32_t i = 0; i < set->count; i++)
         of_label[set->labels[i]] += build->given[i] == SPLIT_TRAIN;
-    for (int32_t label = 0; counts != NULL && label < labels; label++)
-        for (int32_t c = 0; c < set->classes && of_label[label] > 0; c++)
-            counts[c] += labels_have(set->label_sets, set->classes, label, c) ? of_label[label] : 0;
+    int32_t *counts = data_classes_of_labels(set, of_label, err);
     free(of_label);
     return counts;
 }

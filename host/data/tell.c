@@ -1,6 +1,5 @@
 /* What a user should know of the data before a run is begun: the classes with their counts, and what speaks against a
  * good result. */
-#include "host/base/labels.h"
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
 
@@ -11,21 +10,15 @@ enum { NAMES_SHOWN = 10, IMBALANCE = 10, FLAT_RANGE = 2 };
 
 int32_t *data_count_classes(const struct dataset *set, int split, struct error *err)
 {
-    const int32_t labels = set->label_sets != NULL ? set->label_set_count : set->classes;
-    int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts)),
-            *of_label = calloc((size_t)labels + 1, sizeof(*of_label));
-    if (counts == NULL || of_label == NULL) {
-        error_memory(err, "classes", (unsigned long long)labels * sizeof(*counts));
-        free(counts);
-        free(of_label);
+    int32_t *of_label = calloc((size_t)data_label_count(set) + 1, sizeof(*of_label));
+    if (of_label == NULL) {
+        error_memory(err, "classes", (unsigned long long)data_label_count(set) * sizeof(*of_label));
         return NULL;
     }
     for (int s = 0; s < SPLIT_COUNT; s++)
         for (int32_t i = 0; (split == SPLIT_COUNT || s == split) && i < set->sample_count[s]; i++)
             of_label[set->labels[set->samples[s][i]]]++;
-    for (int32_t label = 0; label < labels; label++)
-        for (int32_t c = 0; c < set->classes && of_label[label] > 0; c++)
-            counts[c] += labels_have(set->label_sets, set->classes, label, c) ? of_label[label] : 0;
+    int32_t *counts = data_classes_of_labels(set, of_label, err);
     free(of_label);
     return counts;
 }
