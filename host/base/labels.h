@@ -29,22 +29,27 @@ static inline bool labels_have(const uint8_t *label_sets, int32_t classes, int32
                               : label == class;
 }
 
+/* The class that an image is taken for by answer[classes]: the most probable, of equals the first. */
+static inline int32_t labels_class(const float *answer, int32_t classes)
+{
+    int32_t best = 0;
+    for (int32_t k = 1; k < classes; k++)
+        if (answer[k] > answer[best])
+            best = k;
+    return best;
+}
+
 /* Whether an image of that label is answered rightly by probabilities answer[classes]: the most probable class, of
  * equals the first, is the label; with sets, exactly the set's classes reach the threshold. */
 static inline bool labels_are_right(const uint8_t *label_sets, int32_t classes, int32_t label,
                                     const float *answer)
 {
-    int32_t best = 0;
-    if (label_sets != NULL) {
-        for (int32_t k = 0; k < classes; k++)
-            if ((answer[k] >= LABELS_THRESHOLD) != labels_have(label_sets, classes, label, k))
-                return false;
-        return true;
-    }
-    for (int32_t k = 1; k < classes; k++)
-        if (answer[k] > answer[best])
-            best = k;
-    return best == label;
+    if (label_sets == NULL)
+        return labels_class(answer, classes) == label;
+    for (int32_t k = 0; k < classes; k++)
+        if ((answer[k] >= LABELS_THRESHOLD) != labels_have(label_sets, classes, label, k))
+            return false;
+    return true;
 }
 
 /* Logarithms of a probability and of what it leaves to 1, finite for all floats: 0 is taken for the least normal one,

@@ -7,15 +7,6 @@
 
 /* ---- of all classes together ---- */
 
-int32_t scores_class(const float *answer, int32_t classes)
-{
-    int32_t best = 0;
-    for (int32_t k = 1; k < classes; k++)
-        if (answer[k] > answer[best])
-            best = k;
-    return best;
-}
-
 void scores_count(struct scores_bin bins[SCORES_BINS], double probability, bool right)
 {
     const int number = (int)ceil(probability * SCORES_BINS) - 1; /* an upper end belongs to its bin */
@@ -66,7 +57,7 @@ struct scores scores_of(const struct answered *answered)
         return (struct scores){NAN, NAN, NAN};
     for (int32_t row = 0; row < rows; row++) {
         const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
-        const int32_t label = answered->labels[row], best = scores_class(answer, classes);
+        const int32_t label = answered->labels[row], best = labels_class(answer, classes);
         loss += labels_loss(answered->label_sets, classes, label, answer);
         if (several) {
             count_labels(answered, row, bins);

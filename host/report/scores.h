@@ -42,9 +42,6 @@ struct scores {
 /* Without rows all are NAN. */
 struct scores scores_of(const struct answered *answered);
 
-/* The class that an image is taken for by answer[classes]: the most probable, of equals the first. */
-int32_t scores_class(const float *answer, int32_t classes);
-
 /* An image by its probability of a class. */
 struct ranked {
     float probability;

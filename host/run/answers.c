@@ -128,7 +128,7 @@ static enum status predict(struct table *table, const float *answer, int32_t *pr
 {
     const int32_t classes = table->predictions.classes;
     if (table->thresholds == NULL) {
-        *predicted = scores_class(answer, classes);
+        *predicted = labels_class(answer, classes);
         return ST_OK;
     }
     for (int32_t k = 0; k < classes; k++)

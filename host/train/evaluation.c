@@ -22,16 +22,6 @@ struct answers {
     float *of_view, *of_all; /* [batch x classes]; of_all with several views alone */
 };
 
-static int32_t largest(const float *values, int32_t count)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < count; i++) {
-        if (values[i] > values[best])
-            best = i;
-    }
-    return best;
-}
-
 /* Rows of the last step are samples[0] to samples[valid - 1]; `samples` lies in those that are wanted. */
 static void keep_losses(const struct members_evaluation *wanted, const int32_t *samples, int32_t valid,
                         const float *probabilities)
@@ -59,7 +49,7 @@ static void count_answer(const struct members_evaluation *wanted, int32_t label,
 {
     const int32_t classes = wanted->classes;
     if (wanted->label_sets == NULL) {
-        wanted->confusion[label * classes + largest(answer, classes)]++;
+        wanted->confusion[label * classes + labels_class(answer, classes)]++;
         return;
     }
     for (int32_t k = 0; k < classes; k++) {

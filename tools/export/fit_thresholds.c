@@ -1,6 +1,6 @@
 #include "tools/export/fit_thresholds.h"
 
-#include "host/report/scores.h"
+#include "host/base/labels.h"
 #include "host/report/thresholds.h"
 
 #include <stdlib.h>
@@ -70,7 +70,7 @@ static void add_rows(struct predictions *answers, const float *probabilities, co
                                      .truth = classes[i],
                                      .predicted = answers->label_sets != NULL /* each class is an answer */
                                                       ? 0
-                                                      : scores_class(row, answers->classes)};
+                                                      : labels_class(row, answers->classes)};
     }
 }
 

@@ -1,8 +1,8 @@
 #include "tools/export/proof.h"
 
+#include "host/base/labels.h"
 #include "host/base/random.h"
 #include "host/inference/fold.h"
-#include "host/report/scores.h"
 #include "tools/common/job_data.h"
 
 #include <math.h>
@@ -232,7 +232,7 @@ static bool is_right(const struct proof *proof, const float *answer, int32_t lab
 {
     const struct model_about *about = &proof->folded.about;
     if (about->label_thresholds == NULL)
-        return scores_class(answer, about->classes) == label;
+        return labels_class(answer, about->classes) == label;
     for (int32_t k = 0; k < about->classes; k++)
         if (((double)answer[k] >= about->label_thresholds[k]) !=
             labels_have(proof->data.label_sets, about->classes, label, k))
