@@ -68,6 +68,9 @@ bool search_is_of(const struct search *search, const struct search_model *model,
 
 bool search_ended_well(const struct search_model *model); /* it has ended, with a score */
 
+/* Of two that have: a higher score, or as high a one with a lower loss. */
+bool search_is_better(const struct search_model *a, const struct search_model *b);
+
 /* One drawn evenly of those for which `is_one` holds; NULL when there is none. */
 typedef bool search_is_one(const struct search_model *model);
 const struct search_model *search_draw_model(const struct search *search, search_is_one *is_one,
