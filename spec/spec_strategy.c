@@ -18,7 +18,10 @@ static enum status check_keys(const struct job *job, const struct spec_location 
                 {"search.widths", JOB_STRATEGY_GRID, JOB_STRATEGY_ASHA},
                 {"search.depths", JOB_STRATEGY_GRID, JOB_STRATEGY_GRID},
                 {"search.rungs", JOB_STRATEGY_ASHA, JOB_STRATEGY_ASHA},
-                {"search.eta", JOB_STRATEGY_ASHA, JOB_STRATEGY_ASHA}};
+                {"search.eta", JOB_STRATEGY_ASHA, JOB_STRATEGY_ASHA},
+                {"search.policy_rate", JOB_STRATEGY_REINFORCE, JOB_STRATEGY_REINFORCE},
+                {"search.policy_batch", JOB_STRATEGY_REINFORCE, JOB_STRATEGY_REINFORCE},
+                {"search.policy_entropy", JOB_STRATEGY_REINFORCE, JOB_STRATEGY_REINFORCE}};
     const enum job_strategy strategy = job->search.strategy;
     enum status st = ST_OK;
     for (size_t i = 0; st == ST_OK && i < sizeof(keys) / sizeof(keys[0]); i++) {

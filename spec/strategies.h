@@ -14,6 +14,7 @@
     X(RANDOM, random, "chance") \
     X(HILL_CLIMB, hill_climb, "the best of search.neighbours changes of a network, then of that") \
     X(EVOLUTION, evolution, "changes of the best of a few of the newest networks (regularised evolution)") \
+    X(REINFORCE, reinforce, "changes of the best parent so far that a policy names, which learns from their scores") \
     X(PHASES, phases, "by what the budget pays for, a ladder of short trainings that chooses start, width and " \
                       "learning rate, then one training of that") \
     X(GRID, grid, "starting networks in all of search.widths and search.depths") \

@@ -1,7 +1,7 @@
 /* Regularised evolution (Real, Aggarwal, Huang, Le 2019, "Regularized evolution for image classifier architecture
  * search"), the strategy "evolution": the population are the newest search.population networks that could be trained,
- * so that the oldest dies whenever one more is there, however good it is. A parent is the best of search.tournament that
- * are drawn of them. In the paper children are trained from fresh weights; here they go on from their parent's.
+ * so that the oldest dies whenever one more is there, however good it is. A parent is the best of search.tournament
+ * that are drawn of them. In the paper children are trained from fresh weights; here they go on from their parent's.
  *
  * The paper begins with random networks, here they are changes of the starting networks, until the population is full.
  *

@@ -130,6 +130,14 @@ enum status propose_again(const struct search_model *model, struct proposal *pro
 enum status propose_best(const struct search *search, const struct search_limits *limits,
                          struct proposal *proposal, struct error *err);
 
+/* One morph more, which fits the proposal's graph. */
+enum status proposal_add_morph(const struct morph *morph, struct proposal *proposal, struct error *err);
+
+/* The end of a child that is made of morphs: `st` is how that went. ST_NONE, and the proposal is empty, when the result
+ * is known already or is above the limits. */
+enum status proposal_check_child(const struct search *search, const struct search_limits *limits,
+                                 enum status st, struct proposal *proposal, struct error *err);
+
 /* The proposal's graph, but from fresh weights; what was done to it stays said. */
 void proposal_make_fresh(struct proposal *proposal);
 

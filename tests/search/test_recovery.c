@@ -1,5 +1,5 @@
-/* Strategies on a made-up objective whose best network is known: whether they come nearer to it than chance, and whether
- * each does what its paper says. No network is trained here. */
+/* Strategies on a made-up objective whose best network is known: whether they come nearer to it than chance, and
+ * whether each does what its paper says. No network is trained here. */
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/search/strategy.h"
@@ -31,6 +31,9 @@ static struct job_search job_of(void)
         .neighbours = 5,
         .population = 10,
         .tournament = 4,
+        .policy_rate = 0.02,
+        .policy_batch = 4,
+        .policy_entropy = 0.005,
         .widths = {.count = 3, .items = {8, 16, 32}},
         .depths = {.count = 3, .items = {0, 1, 2}},
         .rungs = 3,
@@ -113,7 +116,7 @@ static double score_graph(const struct search *search, const struct search_model
 /* The mean over seeds of the best score. */
 static double best_of(const struct search_strategy *strategy, int32_t candidates)
 {
-    enum { SEEDS = 8 };
+    enum { SEEDS = 5 };
     double sum = 0.0;
     for (int64_t seed = 1; seed <= SEEDS; seed++) {
         const struct job_search job = job_of();
@@ -138,9 +141,12 @@ static void test_beats_chance(void **state)
     struct search_strategy by_chance = search_random;
     by_chance.keeps = keeps_all;
     const double chance = best_of(&by_chance, CANDIDATES), climb = best_of(&search_hill_climb, CANDIDATES),
-                 evolution = best_of(&search_evolution, CANDIDATES);
+                 evolution = best_of(&search_evolution, CANDIDATES),
+                 reinforce = best_of(&search_reinforce, CANDIDATES);
     (void)state;
-    print_message("chance %.3f, hill_climb %.3f, evolution %.3f\n", chance, climb, evolution);
+    print_message("chance %.3f, hill_climb %.3f, evolution %.3f, reinforce %.3f\n", chance, climb, evolution,
+                  reinforce);
+    assert_true(reinforce > chance);
     assert_true(climb > chance);
     assert_true(evolution > chance);
 }
@@ -149,10 +155,10 @@ static void test_beats_chance(void **state)
 static void test_state_is_made_of_results(void **state)
 {
     static const struct search_strategy *const strategies[] = {&search_hill_climb, &search_evolution,
-                                                               &search_asha, &search_grid};
-    enum { CANDIDATES = 40 };
+                                                               &search_reinforce, &search_asha, &search_grid};
+    enum { CANDIDATES = 24 };
     (void)state;
-    for (int s = 0; s < 4; s++) {
+    for (int s = 0; s < 5; s++) {
         struct job_search job = job_of();
         job.starts = (struct job_strings){.count = 2, .items = {"lean", "res9"}};
         struct search *grown = open_search(strategies[s], &job, 5);
@@ -175,6 +181,8 @@ static void test_state_is_made_of_results(void **state)
                 assert_true(graph_fingerprint(&proposal.graph) == graph_fingerprint(&other.graph));
                 assert_int_equal(proposal.parent, other.parent);
                 assert_true(proposal.recipe.budget == other.recipe.budget);
+                assert_memory_equal(&proposal.recipe.policy, &other.recipe.policy,
+                                    sizeof(other.recipe.policy));
                 assert_memory_equal(&proposal.recipe.hyperparameters, &other.recipe.hyperparameters,
                                     sizeof(other.recipe.hyperparameters));
                 pend(grown, id++, &proposal);
@@ -300,6 +308,80 @@ static void test_oldest_dies(void **state)
     for (int32_t id = 14; id < CANDIDATES; id++)
         assert_int_not_equal(search_at(search, id)->parent, 3);
     search_free(search);
+}
+
+/* ---- a learned controller ---- */
+
+/* Of what was done, and not of what came of it; the start stays the best, so that all proposals have as much to
+ * gain. */
+static double score_said(const struct search *search, const struct search_model *model)
+{
+    const struct recipe_policy *policy = &model->recipe.policy;
+    int32_t residuals = 0, late = 0, changes = 0;
+    (void)search;
+    for (int32_t at = 0; at + 2 < policy->count; at += 3, changes++) {
+        residuals += policy->tokens[at] == MORPH_RESIDUAL;
+        late += policy->tokens[at + 1] >= 4;
+    }
+    return changes == 0 ? 0.95 : 0.4 + 0.3 * residuals / changes + 0.2 * late / changes;
+}
+
+/* The mean reward rises, and the entropy falls; without a rate of learning neither does. */
+static void test_policy_learns(void **state)
+{
+    enum { CANDIDATES = 160, PART = 40, SEEDS = 2 };
+    double first[2] = {0}, last[2] = {0}, entropies[2] = {0};
+    (void)state;
+    for (int learns = 0; learns < 2; learns++)
+        for (int64_t seed = 1; seed <= SEEDS; seed++) {
+            struct job_search job = job_of();
+            job.policy_rate = learns ? 0.02 : 1e-6;
+            job.max_morphs = 3;
+            struct search *search = open_search(&search_reinforce, &job, seed);
+            assert_int_equal(run(search, 1 + CANDIDATES, WINDOW, score_said), 1 + CANDIDATES);
+            for (int32_t i = 0; i < PART; i++) {
+                const struct search_model *early = search_at(search, 1 + i),
+                                          *late = search_at(search, 1 + CANDIDATES - PART + i);
+                assert_in_range(late->recipe.policy.count, 3, 9);
+                assert_int_equal(late->parent, 0);
+                first[learns] += pow(early->score, 3.0) / (PART * SEEDS);
+                last[learns] += pow(late->score, 3.0) / (PART * SEEDS);
+                entropies[learns] +=
+                    (late->recipe.policy.entropy - early->recipe.policy.entropy) / (PART * SEEDS);
+            }
+            search_free(search);
+        }
+    print_message("mean reward %.3f -> %.3f, without learning %.3f -> %.3f\n", first[1], last[1], first[0],
+                  last[0]);
+    assert_true(last[1] > first[1] + 0.1 && last[1] > last[0] + 0.1);
+    assert_true(entropies[1] < -0.1 && fabs(entropies[0]) < 0.1);
+}
+
+/* A journal that was written by nobody: refused, and nothing is read beyond what there is. */
+static void test_wrong_tokens(void **state)
+{
+    static const struct {
+        int32_t count, tokens[3];
+    } wrong[] = {{3, {MORPH_PRUNE, 0, 0}}, {3, {MORPH_WIDEN, 8, 0}},      {3, {MORPH_WIDEN, 0, -1}},
+                 {2, {MORPH_WIDEN, 0, 0}}, {1, {MORPH_KIND_COUNT, 0, 0}}, {1, {400, 0, 0}}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        for (int with_parent = 0; with_parent < 2; with_parent++) {
+            const struct job_search job = job_of();
+            struct search *search = open_search(&search_reinforce, &job, 1);
+            struct proposal proposal;
+            struct error err;
+            assert_int_equal(run(search, 1, 1, score_graph), 1);
+            assert_int_equal(ask(search, 1, &proposal), ST_OK);
+            struct search_trial trial = trial_of_proposal(1, &proposal);
+            trial.parent = with_parent ? 0 : -1;
+            trial.recipe.policy.count = wrong[i].count;
+            memcpy(trial.recipe.policy.tokens, wrong[i].tokens, sizeof(wrong[i].tokens));
+            assert_int_equal(search_observe(search, &trial, 0.5, 1.0, &err), ST_FORMAT);
+            assert_non_null(strstr(err.message, "policy_tokens: found "));
+            proposal_free(&proposal);
+            search_free(search);
+        }
 }
 
 /* ---- grid ---- */
@@ -441,6 +523,8 @@ int main(void)
         cmocka_unit_test(test_hill_climb_goes_down),
         cmocka_unit_test(test_hill_climb_waits_for_nobody),
         cmocka_unit_test(test_oldest_dies),
+        cmocka_unit_test(test_policy_learns),
+        cmocka_unit_test(test_wrong_tokens),
         cmocka_unit_test(test_grid_visits_all),
         cmocka_unit_test(test_asha_promotes),
         cmocka_unit_test(test_asha_ends),

@@ -33,6 +33,9 @@ static struct job_search job_of(enum job_strategy strategy, double random_share)
         .random_share = random_share,
         .neighbours = 4,
         .population = 8,
+        .policy_rate = 0.01,
+        .policy_batch = 2,
+        .policy_entropy = 0.005,
         .tournament = 3};
 }
 

@@ -61,6 +61,9 @@ static void test_defaults(void **state)
         {"search.depths", "[0, 1, 2]"},
         {"search.rungs", "3"},
         {"search.eta", "3"},
+        {"search.policy_rate", "0.01"},
+        {"search.policy_batch", "4"},
+        {"search.policy_entropy", "0.005"},
         {"search.ahead", "-1"},
         {"search.workers_per_device", "\"auto\""},
         {"search.epochs", "0.0"},
@@ -156,6 +159,9 @@ static const struct value_case {
     {"search.depths", "3", "[3]"},
     {"search.rungs", "4", "4"},
     {"search.eta", "2", "2"},
+    {"search.policy_rate", "0.1", "0.1"},
+    {"search.policy_batch", "8", "8"},
+    {"search.policy_entropy", "0", "0.0"},
     {"search.ahead", "2", "2"},
     {"search.workers_per_device", "2", "2"},
     {"search.epochs", "2.5E0", "2.5"},
@@ -272,6 +278,9 @@ static const char *strategy_of(const char *name)
         {"search.depths", "grid"},
         {"search.rungs", "asha"},
         {"search.eta", "asha"},
+        {"search.policy_rate", "reinforce"},
+        {"search.policy_batch", "reinforce"},
+        {"search.policy_entropy", "reinforce"},
     };
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(keys[i][0], name) == 0)
