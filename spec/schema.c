@@ -91,6 +91,12 @@ bool spec_is_section(const char *name)
     return false;
 }
 
+bool spec_is_budget(const struct spec_key *key)
+{
+    return strncmp(key->name, "budget.", sizeof("budget.") - 1) == 0 &&
+           (key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE);
+}
+
 void *spec_field(struct job *job, const struct spec_key *key)
 {
     return (char *)job + key->offset;

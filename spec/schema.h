@@ -107,11 +107,26 @@ const char *spec_suggest(const char *name);
 
 /* Writes the key's value as a job file has it. */
 void spec_print_value(const struct job *job, const struct spec_key *key, FILE *out);
+/* The same as a text; NULL when out of memory. The caller frees it. */
+char *spec_value_text(const struct job *job, const struct spec_key *key);
+
+/* Whether the key is one of the kinds of budget, of which a job has one: their lists are a run's stages. */
+bool spec_is_budget(const struct spec_key *key);
+
+/* Nobody gave it: then it adapts, and is never what is wrong. */
+static inline bool spec_is_default(const struct spec_location *location)
+{
+    return location->line == 0 && location->override == NULL;
+}
 
 /* What no single key can tell: required keys, files, budgets. Fills what depends on other keys (the
  * default budget and output.dir). locations[i] belongs to spec_keys[i]. */
 enum status spec_check(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
                        struct error *err);
+
+/* The part of it that is about the keys of search strategies (spec_strategy.c). */
+enum status spec_check_strategy(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
+                                struct error *err);
 
 /* Makes libconfig 1.5 see what is written in `text` (length bytes): whole numbers get an L, or it would cut
  * them to 32 bits in silence, and [..] become (..), or it would refuse [1, 2.5]. Refuses what it would not

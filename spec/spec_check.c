@@ -7,12 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nobody gave it: then it adapts, and is never what is wrong. */
-static bool is_default(const struct spec_location *location)
-{
-    return location->line == 0 && location->override == NULL;
-}
-
 /* Whether the key names a file or folder. */
 static bool is_path(const struct spec_key *key)
 {
@@ -72,7 +66,7 @@ static enum status check_budget(struct job *job, const struct spec_location *loc
     int seconds = spec_index("budget.seconds");
     const int kinds[] = {seconds, spec_index("budget.steps"), spec_index("budget.models")};
     int given = -1;
-    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && is_default(&locations[seconds]))
+    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && spec_is_default(&locations[seconds]))
         job->budget.seconds = (struct job_numbers){0};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         const struct spec_key *key = &spec_keys[kinds[i]];
@@ -162,7 +156,7 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
     char found[SPEC_TEXT_MAX];
     if (job->search.strategy != JOB_STRATEGY_NONE || starts->count == 1)
         return ST_OK;
-    if (is_default(location)) {
+    if (spec_is_default(location)) {
         while (starts->count > 1)
             free(starts->items[--starts->count]);
         return ST_OK;
@@ -215,16 +209,20 @@ static enum status check_class_weights(const struct job *job, const struct spec_
     return ST_OK;
 }
 
-/* Nor between values of a key. */
+/* Nor between values of a key, which the points of a grid have in common. */
 static enum status check_ranges(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
 {
-    for (int i = 0; job->search.strategy == JOB_STRATEGY_NONE && i < SPEC_KEY_COUNT; i++) {
+    const enum job_strategy strategy = job->search.strategy;
+    const bool one_value = strategy == JOB_STRATEGY_NONE || strategy == JOB_STRATEGY_GRID;
+    char expected[64];
+    snprintf(expected, sizeof(expected), "one value, as search.strategy is \"%s\"",
+             job_strategy_text(strategy));
+    for (int i = 0; one_value && i < SPEC_KEY_COUNT; i++) {
         const struct job_range *range = spec_range_const(job, &spec_keys[i]);
         if (range != NULL && (range->kind == JOB_RANGE_LIST || range->kind == JOB_RANGE_BETWEEN))
             return spec_refuse(err, ST_RANGE, &locations[i], spec_keys[i].name,
-                               range->kind == JOB_RANGE_LIST ? "a list" : "a range",
-                               "one value, as search.strategy is \"none\"");
+                               range->kind == JOB_RANGE_LIST ? "a list" : "a range", expected);
     }
     return ST_OK;
 }
@@ -236,6 +234,15 @@ static enum status check_width(const struct job *job, const struct spec_location
                                struct error *err)
 {
     char found[32], expected[64];
+    for (int i = 0; i < job->search.widths.count; i++) {
+        const int32_t width = (int32_t)job->search.widths.items[i];
+        if (width % WIDTH_UNIT == 0)
+            continue;
+        snprintf(found, sizeof(found), "%d", (int)width);
+        snprintf(expected, sizeof(expected), "multiples of %d", WIDTH_UNIT);
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.widths")], "search.widths", found,
+                           expected);
+    }
     if (job->search.width % WIDTH_UNIT == 0)
         return ST_OK;
     snprintf(found, sizeof(found), "%d", (int)job->search.width);
@@ -309,6 +316,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_width(job, locations, err);
     if (st == ST_OK)
+        st = spec_check_strategy(job, locations, err);
+    if (st == ST_OK)
         st = check_workers(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
@@ -326,32 +335,16 @@ static bool budget_continues(const struct job_numbers *before, const struct job_
     return same == before->count - 1 && now->count == before->count && now->items[same] > before->items[same];
 }
 
-/* The value as a job file has it; NULL when out of memory. The caller frees it. */
-static char *value_text(const struct job *job, const struct spec_key *key)
-{
-    char *text = NULL;
-    size_t length = 0;
-    FILE *stream = open_memstream(&text, &length);
-    if (stream == NULL)
-        return NULL;
-    spec_print_value(job, key, stream);
-    if (fclose(stream) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
 static enum status same_value(const struct job *before, const struct job *now, const struct spec_key *key,
                               struct error *err)
 {
     enum status st = ST_OK;
-    char *had = value_text(before, key), *has = value_text(now, key);
+    char *had = spec_value_text(before, key), *has = spec_value_text(now, key);
     if (had == NULL || has == NULL) {
         st = error_memory(err, key->name, SPEC_TEXT_MAX);
         goto out;
     }
-    bool rising = key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE;
+    const bool rising = spec_is_budget(key);
     /* The text tells everything: numbers are printed so that they read back as the same bits. */
     if (strcmp(had, has) == 0 ||
         (rising && budget_continues(spec_field_const(before, key), spec_field_const(now, key))))

@@ -96,6 +96,21 @@ void spec_print_value(const struct job *job, const struct spec_key *key, FILE *o
     }
 }
 
+char *spec_value_text(const struct job *job, const struct spec_key *key)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream == NULL)
+        return NULL;
+    spec_print_value(job, key, stream);
+    if (fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
 /* Whether both keys are in the same section, or both in none. */
 static bool same_section(int i, int j)
 {

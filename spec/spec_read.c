@@ -136,19 +136,13 @@ static bool is_bare_text(const struct spec_key *key, const char *text)
     }
 }
 
-/* Whether the key is one of the kinds of budget, of which a job has one. */
-static bool is_budget(const struct spec_key *key)
-{
-    return key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE;
-}
-
 /* A budget on the command line takes the place of one of another kind in the file. */
 static void replace_budgets(const struct spec_key *key, struct job *job, struct spec_location *locations)
 {
-    if (!is_budget(key))
+    if (!spec_is_budget(key))
         return;
     for (int i = 0; i < SPEC_KEY_COUNT; i++)
-        if (is_budget(&spec_keys[i]) && locations[i].override == NULL) {
+        if (spec_is_budget(&spec_keys[i]) && locations[i].override == NULL) {
             *(struct job_numbers *)spec_field(job, &spec_keys[i]) = (struct job_numbers){0};
             locations[i].line = 0;
         }

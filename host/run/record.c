@@ -157,6 +157,8 @@ enum status record_stage(struct run *run, struct error *err)
 enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err)
 {
     const char *operations[SEARCH_MAX_MORPHS];
+    const struct recipe_policy *policy = &candidate->recipe.policy;
+    double tokens[RECIPE_TOKENS];
     const struct recipe usual = recipe_usual();
     const struct cost cost = cost_of_graph(&candidate->graph);
     const char *const *starts = (const char *const *)run->job->search.starts.items;
@@ -165,6 +167,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         return error_memory(err, "graph", 0);
     for (int32_t i = 0; i < candidate->operation_count; i++)
         operations[i] = candidate->operations[i];
+    for (int32_t i = 0; i < policy->count; i++)
+        tokens[i] = policy->tokens[i];
     const struct event_candidate event = {
         .id = candidate->id,
         .parent = candidate->parent,
@@ -181,6 +185,9 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .fresh = candidate->recipe.fresh,
         .shrink = candidate->recipe.shrink,
         .prior = candidate->recipe.prior,
+        .policy_tokens = {tokens, policy->count},
+        .policy_entropy = policy->entropy,
+        .policy_baseline = policy->baseline,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,

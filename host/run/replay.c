@@ -64,6 +64,12 @@ static struct recipe recipe_of(const struct event_candidate *event)
     recipe.fresh = event->fresh;
     recipe.shrink = event->shrink;
     recipe.prior = event->prior;
+    recipe.policy.entropy = event->policy_entropy;
+    recipe.policy.baseline = event->policy_baseline;
+    for (int32_t i = 0; i < event->policy_tokens.count && i < RECIPE_TOKENS; i++) {
+        const double token = event->policy_tokens.items[i];
+        recipe.policy.tokens[recipe.policy.count++] = token >= 0.0 && token < 256.0 ? (int32_t)token : -1;
+    }
 #define READ(name) recipe.hyperparameters.name = event->name;
     RECIPE_HYPERPARAMETERS(READ)
 #undef READ

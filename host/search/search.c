@@ -249,7 +249,7 @@ enum status search_propose_baseline(const struct search *search, const struct se
 
 /* ---- what is known ---- */
 
-static bool is_better(const struct search_model *a, const struct search_model *b)
+bool search_is_better(const struct search_model *a, const struct search_model *b)
 {
     return a->score > b->score || (a->score == b->score && a->loss < b->loss);
 }
@@ -260,7 +260,7 @@ const struct search_model *search_best(const struct search *search, const struct
     for (int32_t i = 0; i < search->count; i++) {
         const struct search_model *model = &search->models[i];
         if (model->is_parent && search_admits(limits, &model->graph) &&
-            (best == NULL || is_better(model, best)))
+            (best == NULL || search_is_better(model, best)))
             best = model;
     }
     return best;

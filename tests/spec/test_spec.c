@@ -54,6 +54,16 @@ static void test_defaults(void **state)
         {"search.beta", "2.5"},
         {"search.skip_weight", "1.0"},
         {"search.random_share", "0.2"},
+        {"search.neighbours", "8"},
+        {"search.population", "16"},
+        {"search.tournament", "4"},
+        {"search.widths", "[16, 32, 64]"},
+        {"search.depths", "[0, 1, 2]"},
+        {"search.rungs", "3"},
+        {"search.eta", "3"},
+        {"search.policy_rate", "0.01"},
+        {"search.policy_batch", "4"},
+        {"search.policy_entropy", "0.005"},
         {"search.ahead", "-1"},
         {"search.workers_per_device", "\"auto\""},
         {"search.epochs", "0.0"},
@@ -142,6 +152,16 @@ static const struct value_case {
     {"search.beta", "3", "3.0"},
     {"search.skip_weight", "0.123456789012345678", "0.12345678901234568"},
     {"search.random_share", "1", "1.0"},
+    {"search.neighbours", "5", "5"},
+    {"search.population", "40", "40"},
+    {"search.tournament", "2", "2"},
+    {"search.widths", "[8, 40]", "[8, 40]"},
+    {"search.depths", "3", "[3]"},
+    {"search.rungs", "4", "4"},
+    {"search.eta", "2", "2"},
+    {"search.policy_rate", "0.1", "0.1"},
+    {"search.policy_batch", "8", "8"},
+    {"search.policy_entropy", "0", "0.0"},
     {"search.ahead", "2", "2"},
     {"search.workers_per_device", "2", "2"},
     {"search.epochs", "2.5E0", "2.5"},
@@ -216,8 +236,16 @@ static void test_choices(void **state)
             choices++;
         }
     }
-    /* Of starts that nobody chose it is the first. */
     struct job job;
+    /* A schedule that nobody chose is the strategy's. */
+    spec_scratch_read_good(*state, least_text, "search.strategy=hill_climb", &job);
+    spec_scratch_check(&job, "train.schedule", "\"cosine\"");
+    spec_free(&job);
+    spec_scratch_read_good(*state, "dataset = { path = \".\"; };\ntrain = { schedule = \"triangle\"; };",
+                           "search.strategy=hill_climb", &job);
+    spec_scratch_check(&job, "train.schedule", "\"triangle\"");
+    spec_free(&job);
+    /* Of starts that nobody chose it is the first. */
     spec_scratch_read_good(*state, "dataset = { path = \".\"; };\n", "search.strategy=none", &job);
     spec_scratch_check(&job, "search.starts", "[\"air\"]");
     spec_free(&job);
@@ -239,29 +267,52 @@ static bool is_budget(const char *name)
     return strncmp(name, "budget.", 7) == 0 && strcmp(name, "budget.clock") != 0;
 }
 
+/* Keys that one strategy alone has a meaning for. */
+static const char *strategy_of(const char *name)
+{
+    static const char *const keys[][2] = {
+        {"search.neighbours", "hill_climb"},
+        {"search.population", "evolution"},
+        {"search.tournament", "evolution"},
+        {"search.widths", "asha"},
+        {"search.depths", "grid"},
+        {"search.rungs", "asha"},
+        {"search.eta", "asha"},
+        {"search.policy_rate", "reinforce"},
+        {"search.policy_batch", "reinforce"},
+        {"search.policy_entropy", "reinforce"},
+    };
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (strcmp(keys[i][0], name) == 0)
+            return keys[i][1];
+    return NULL;
+}
+
 /* Each key alone in the file, and alone on the command line, changes its own value and no other. */
 static void test_every_key(void **state)
 {
-    struct job plain;
-    spec_scratch_read_good(*state, least_text, NULL, &plain);
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct value_case *c = &values[i];
         int section = spec_section_length(c->name);
         bool path = strcmp(c->name, "dataset.path") == 0;
-        char text[TEXT_MAX], override[TEXT_MAX];
-        struct job from_file, from_override;
+        char text[TEXT_MAX], override[TEXT_MAX], strategy[TEXT_MAX] = "", least[TEXT_MAX];
+        struct job plain, from_file, from_override;
         assert_string_equal(c->name, spec_keys[i].name);
+        if (strategy_of(c->name) != NULL)
+            snprintf(strategy, sizeof(strategy), "strategy = \"%s\";", strategy_of(c->name));
+        snprintf(least, sizeof(least), "%s\nsearch = { %.100s };", least_text, strategy);
+        spec_scratch_read_good(*state, least, NULL, &plain);
         if (section == 0)
             snprintf(text, sizeof(text), "%s\n%s = %s", least_text, c->name, c->value);
         else if (strncmp(c->name, "dataset.", 8) == 0)
             snprintf(text, sizeof(text), "dataset = { %s %s = %s }", path ? "" : "path = \".\";",
                      c->name + section, c->value);
         else
-            snprintf(text, sizeof(text), "%s\n%.*s : { %s = %s; }", least_text, section - 1, c->name,
-                     c->name + section, c->value);
+            snprintf(text, sizeof(text), "%s\n%.*s : { %.100s %s = %s; }", least_text, section - 1, c->name,
+                     strategy, c->name + section, c->value);
         snprintf(override, sizeof(override), "%s=%s", c->name, c->value);
         spec_scratch_read_good(*state, text, NULL, &from_file);
-        spec_scratch_read_good(*state, least_text, override, &from_override);
+        spec_scratch_read_good(*state, least, override, &from_override);
         spec_scratch_check(&from_file, c->name, c->printed);
         spec_scratch_check_same(&from_file, &from_override);
         for (int j = 0; j < SPEC_KEY_COUNT; j++) {
@@ -273,10 +324,10 @@ static void test_every_key(void **state)
                 spec_scratch_check(&from_file, spec_keys[j].name, other_budget ? "[]" : before);
             free(before);
         }
+        spec_free(&plain);
         spec_free(&from_file);
         spec_free(&from_override);
     }
-    spec_free(&plain);
 }
 
 static void test_overrides(void **state)
