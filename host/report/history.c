@@ -364,6 +364,8 @@ enum status history_load(const char *run_folder, struct history *history, struct
     if (st == ST_OK && history->classes == 0)
         st = error_set(err, ST_FORMAT, "%s: no run event in %zu lines, expected one", path, lines.count);
     history->path = path;
+    if (st == ST_OK)
+        st = history_copy_text(run_folder, &history->folder, err);
     if (st != ST_OK)
         history_free(history);
     journal_lines_free(&lines);
@@ -398,6 +400,7 @@ void history_free(struct history *history)
     free(history->models);
     free(history->tests);
     free(history->budget);
+    free(history->folder);
     free(history->path);
     free(history->job);
     *history = (struct history){0};

@@ -118,7 +118,8 @@ struct history_test { /* one stage's evaluation on the test set */
 };
 
 struct history {
-    char *path; /* of the journal */
+    char *folder; /* of the run */
+    char *path;   /* of the journal */
     int32_t classes;
     bool several;    /* images have any number of labels */
     int32_t skipped; /* files that could not be read and were left out */

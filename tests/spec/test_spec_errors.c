@@ -13,9 +13,9 @@
 
 enum { TEXT_MAX = 4096 };
 
-static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg",        "samples/csv.cfg",
-                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
+static const char *const samples[] = {
+    "samples/fashion-mnist.cfg", "samples/cifar10.cfg",        "samples/folder.cfg",  "samples/csv.cfg",
+    "samples/steps.cfg",         "samples/several-labels.cfg", "samples/tutorial.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 #define GOOD "dataset = { path = \".\"; };\n"
