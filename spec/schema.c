@@ -82,6 +82,13 @@ int spec_section_length(const char *name)
     return point == NULL ? 0 : (int)(point - name) + 1;
 }
 
+bool spec_is_outside(const struct spec_key *key)
+{
+    static const char output[] = "output.", report[] = "report.";
+    return strncmp(key->name, output, sizeof(output) - 1) == 0 ||
+           strncmp(key->name, report, sizeof(report) - 1) == 0;
+}
+
 bool spec_is_section(const char *name)
 {
     size_t length = strlen(name);

@@ -229,6 +229,15 @@ static enum status check_ranges(const struct job *job, const struct spec_locatio
     return ST_OK;
 }
 
+/* An amount is of something. */
+static enum status check_cost(const struct job *job, const struct spec_location *locations, struct error *err)
+{
+    if (job->report.cost_per_hour == 0.0 || job->report.currency[0] != '\0')
+        return ST_OK;
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("report.currency")], "report.currency", "nothing",
+                       "a name, as \"EUR\", beside report.cost_per_hour");
+}
+
 /* Vectors of the devices hold so many channels. */
 enum { WIDTH_UNIT = 8 };
 
@@ -311,6 +320,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_workers(job, locations, err);
     if (st == ST_OK)
+        st = check_cost(job, locations, err);
+    if (st == ST_OK)
         st = name_output(job, err);
     return st;
 }
@@ -367,9 +378,8 @@ out:
 /* Whether the key says nothing of what a run does. */
 static bool is_free(const struct spec_key *key)
 {
-    static const char section[] = "output.";
     return (is_path(key) && strcmp(key->name, "search.prior") != 0) ||
-           strcmp(key->name, "dataset.audit") == 0 || strncmp(key->name, section, sizeof(section) - 1) == 0;
+           strcmp(key->name, "dataset.audit") == 0 || spec_is_outside(key);
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)

@@ -1,16 +1,21 @@
 #include "host/report/budgets.h"
 
+#include "host/base/text.h"
+#include "host/report/cost.h"
 #include "host/report/json.h"
 #include "host/report/runs.h"
 #include "host/report/scores.h"
 
 #include <math.h>
 
+enum { NAME_BYTES = 256 };
+
 /* What one stage has reached. */
 struct row {
     enum runs_unit unit;
     double budget; /* NAN: unknown */
     double low, high, plain, baseline;
+    double cost;        /* in the test's currency; NAN: unknown */
     int64_t parameters; /* -1: unknown */
 };
 
@@ -19,6 +24,7 @@ static struct row row_of(const struct history *history, const struct history_tes
     const struct history_model *winner = history_find(history, test->id);
     struct row row = {.plain = test->views > 1 ? test->plain_accuracy : test->accuracy,
                       .baseline = test->baseline.id >= 0 ? test->baseline.accuracy : NAN,
+                      .cost = cost_of(history, test),
                       .parameters = winner != NULL ? winner->parameters : -1};
     row.unit = runs_unit_of(&test->amounts, &row.budget);
     scores_interval(llround(test->accuracy * (double)test->images), test->images, &row.low, &row.high);
@@ -46,9 +52,17 @@ static void print_share(FILE *out, double share)
         fprintf(out, " %9s", "-");
 }
 
+static bool has_cost(const struct history *history)
+{
+    bool found = false;
+    for (int32_t i = 0; i < history->test_count; i++)
+        found = found || isfinite(cost_of(history, &history->tests[i]));
+    return found;
+}
+
 static void print_row(FILE *out, const struct history_test *test, const struct row *row)
 {
-    char budget[64] = "-";
+    char budget[64] = "-", currency[NAME_BYTES];
     if (row->unit != RUNS_UNITS)
         runs_budget_text(row->unit, row->budget, budget, sizeof(budget));
     fprintf(out, "%14s", budget);
@@ -62,17 +76,21 @@ static void print_row(FILE *out, const struct history_test *test, const struct r
     else
         fprintf(out, " %10s", "-");
     if (isfinite(test->elapsed_seconds))
-        fprintf(out, " %11.1f s\n", test->elapsed_seconds);
+        fprintf(out, " %11.1f s", test->elapsed_seconds);
     else
-        fprintf(out, " %13s\n", "-");
+        fprintf(out, " %13s", "-");
+    if (isfinite(row->cost))
+        fprintf(out, " %11.2f %s", row->cost, text_shown(test->currency, currency, sizeof(currency)));
+    fputc('\n', out);
 }
 
 void budgets_print(FILE *out, const struct history *history)
 {
     if (history->test_count < 2)
         return;
-    fprintf(out, "\n%14s %9s   %16s %9s %9s %10s %10s %13s\n\n", "budget", "accuracy", "interval of 95 %",
-            "one view", "baseline", "candidates", "parameters", "elapsed");
+    fprintf(out, "\n%14s %9s   %16s %9s %9s %10s %10s %13s%s\n\n", "budget", "accuracy", "interval of 95 %",
+            "one view", "baseline", "candidates", "parameters", "elapsed",
+            has_cost(history) ? "        cost" : "");
     for (int32_t i = 0; i < history->test_count; i++) {
         const struct row row = row_of(history, &history->tests[i]);
         print_row(out, &history->tests[i], &row);
@@ -97,6 +115,7 @@ static bool add_row(cJSON *json, const struct history_test *test, const struct r
            json_add_number(json, "models", (double)test->models) &&
            json_add_count(json, "parameters", row->parameters) &&
            json_add_number(json, "elapsed_seconds", test->elapsed_seconds) &&
+           json_add_number(json, "cost", row->cost) && json_add_number(json, "energy_joules", test->energy) &&
            json_add_number(json, "baseline", row->baseline);
 }
 

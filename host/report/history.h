@@ -98,6 +98,10 @@ struct history_test { /* one stage's evaluation on the test set */
     double max_flops, max_latency_ms;       /* NAN: none */
     double latency_ms;                      /* of the model, measured; NAN: unknown */
     char *latency_device;                   /* where; "" when unknown */
+    double cost_per_hour;                   /* NAN: unknown */
+    char *currency;                         /* of that; NULL */
+    double energy;                          /* joules until then; NAN: unknown */
+    char *energy_source;                    /* what counted them; NULL */
     int64_t images;                         /* that were tested */
     /* [true class * classes + predicted class]; NULL where images have several labels, of which these tell: */
     int64_t *counts;

@@ -1,6 +1,7 @@
 #include "host/report/text.h"
 
 #include "host/base/text.h"
+#include "host/report/cost.h"
 #include "host/report/facts.h"
 #include "host/report/json.h"
 #include "host/report/verdict.h"
@@ -164,6 +165,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
         fprintf(out, "budget: %s\n", test->budget);
     if (isfinite(test->elapsed_seconds))
         fprintf(out, "elapsed: %.1f s\n", test->elapsed_seconds);
+    cost_print(out, history, test);
     fprintf(out, "models tried: %lld%s", (long long)test->models, test->models == 0 ? " (no search)" : "");
     if (test->failed > 0)
         fprintf(out, " (candidates that failed: %d)", test->failed);
@@ -285,7 +287,7 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
                          test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
         !json_add_number(json, "loss", test->loss) ||
         !json_add_number(json, "budget_seconds", test->budget_seconds) ||
-        !json_add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
+        !json_add_number(json, "elapsed_seconds", test->elapsed_seconds) || !cost_add(json, history, test) ||
         !json_add_number(json, "models", (double)test->models) ||
         !json_add_number(json, "smaller_batches", (double)test->smaller) ||
         !json_add_number(json, "chosen_by_prior", (double)test->informed) ||

@@ -177,6 +177,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     run->rates = cost_rates_of(run->device_info.flops, run->device_info.bytes);
     st = upload_data(run, err);
     if (st == ST_OK)
+        run->energy.meter = energy_open(&run->devices, ENERGY_POWERCAP);
+    if (st == ST_OK)
         st = weight_cache_open(&run->devices, &run->weights, err);
     if (st == ST_OK)
         st = open_search(run, err);
@@ -195,6 +197,7 @@ void run_close(struct run *run)
     run_starts_close(run);
     start_files_close(&run->files);
     weight_cache_close(run->weights);
+    energy_close(run->energy.meter);
     devices_close(&run->devices);
     data_free(&run->data);
     journal_close(&run->journal);

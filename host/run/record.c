@@ -301,7 +301,9 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
                         struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
-    const bool averaged = test->views > 1, several = answers->label_thresholds != NULL;
+    const bool averaged = test->views > 1, several = answers->label_thresholds != NULL,
+               priced = run->job->report.cost_per_hour > 0.0,
+               counted = run->energy.spent > 0.0; /* one that stands still is broken */
     const int32_t classes = run->data.classes;
     char *right = run->job->search.baseline ? testing_right_text(test->right, test->count) : NULL;
     char date[DATE_LENGTH], host[HOST_LENGTH] = "";
@@ -352,6 +354,10 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .predicted_latency_ms = 1e3 * latency->predicted,
         .latency_ms = 1e3 * latency->seconds,
         .latency_device = latency->device[0] != '\0' ? latency->device : NULL,
+        .cost_per_hour = priced ? run->job->report.cost_per_hour : NAN,
+        .currency = priced ? run->job->report.currency : NULL,
+        .energy = counted ? run->energy.spent : NAN,
+        .energy_source = counted ? energy_source(run->energy.meter) : NULL,
         .right = right,
     };
     st = event_write_test(&run->journal, &event, run_time(run), err);

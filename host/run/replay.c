@@ -301,6 +301,7 @@ static enum status replay_test(struct run *run, const struct event *event, doubl
         run->next_id = candidate->id + 1;
     }
     resume_forget(run);
+    run->energy.spent = event->test.energy;
     if (st == ST_OK)
         st = replay_calibration_of(run, &event->test, err);
     run->model_seconds = event->time; /* by its clock: the trainings' and the test's */

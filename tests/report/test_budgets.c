@@ -192,6 +192,53 @@ static void tells_the_same_in_json(void **state)
     cJSON_Delete(story.graph);
 }
 
+/* What an hour costs is told with the test; so is the energy, or that it is not known. Eight node hours are the fewest
+ * that Google sells. */
+static void tells_the_cost(void **state)
+{
+    struct story story;
+    (void)state;
+    tell(&story);
+    for (int i = 0; i < 2; i++) {
+        struct event_test *test = &story.events[i == 0 ? TEST_0 : TEST_1].test;
+        test->cost_per_hour = 2.5;
+        test->currency = "EUR";
+        test->elapsed_seconds = i == 0 ? 57.6 : 36000;
+    }
+    story.events[TEST_1].test.energy = 1.8e6;
+    story.events[TEST_1].test.energy_source = "GPUs";
+    write_reports(&story, EVENTS, false);
+    char *first = read_text("report-0.txt"), *last = read_text("report.txt"),
+         *text = read_text("report.json");
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *cost = cJSON_GetObjectItem(json, "cost");
+    assert_non_null(strstr(first,
+                           "\nelapsed: 57.6 s\ncost: 0.0400 EUR for 0.016 h at 2.5 EUR\nGoogle's list price: "
+                           "27.72 USD for 8 node hours, the fewest, at 3.465 USD (Vertex AI, 2026)\n"
+                           "energy: unknown\nmodels tried: 2\n"));
+    assert_non_null(strstr(last,
+                           "\nelapsed: 36000.0 s\ncost: 25.00 EUR for 10 h at 2.5 EUR\nGoogle's list price: "
+                           "34.65 USD for 10 node hours at 3.465 USD (Vertex AI, 2026)\n"
+                           "energy: 0.5 kWh by the counters of GPUs, with all else that ran there\n"));
+    assert_non_null(strstr(last, " parameters       elapsed        cost\n"));
+    assert_non_null(strstr(last, "        57.6 s        0.04 EUR\n"));
+    assert_true(number_of(cost, "total") == 25 && number_of(cost, "per_hour") == 2.5);
+    assert_true(fabs(number_of(cost, "google_usd") - 34.65) < 1e-9);
+    assert_true(number_of(json, "energy_joules") == 1.8e6);
+    cJSON_Delete(json);
+    free(first);
+    free(last);
+    free(text);
+    story.events[RUN].run.job = "budget = {\n    clock = \"model\";\n};\n";
+    write_reports(&story, EVENTS, false);
+    last = read_text("report.txt");
+    assert_non_null(
+        strstr(last, "\ncost: unknown, for no clock counts this run's time (budget.clock)\nenergy: "));
+    assert_null(strstr(last, "        cost\n"));
+    free(last);
+    cJSON_Delete(story.graph);
+}
+
 /* Where there are several, all in one unit; as numbers they are those of nasplot of several runs. */
 static void draws_them(void **state)
 {
@@ -225,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_a_table),
         cmocka_unit_test(tells_the_same_in_json),
+        cmocka_unit_test(tells_the_cost),
         cmocka_unit_test(draws_them),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
