@@ -1,6 +1,6 @@
-/* What NVML, which comes with the driver, tells of a GPU to everybody. How much of its memory is free: CUDA tells it to
- * who has a context there, and to make one takes a third of a second and half a gigabyte of the GPU. And what it has used
- * of electricity. */
+/* What NVML, which comes with the driver, tells of a GPU to everybody: what it has used of electricity, and how much of
+ * its memory is free. CUDA tells that to who has a context there, and to make one takes a third of a second and half a
+ * gigabyte of the GPU. */
 #include "cuda/device/cuda_internal.h"
 
 #include <dlfcn.h>

@@ -12,8 +12,8 @@
 void budgets_print(FILE *out, const struct history *history);
 
 /* "budgets": [{"stage", "budget", "unit", "accuracy", "accuracy_low", "accuracy_high", "accuracy_without_views",
- * "models", "parameters", "elapsed_seconds", "cost", "energy_joules", "baseline"}], of a single stage too; what is unknown is null. False when
- * out of memory. */
+ * "models", "parameters", "elapsed_seconds", "cost", "energy_joules", "baseline"}], of a single stage too; what is
+ * unknown is null. False when out of memory. */
 bool budgets_add(cJSON *json, const struct history *history);
 
 /* Whether there are several, all of which count the same, so that they may be drawn. */

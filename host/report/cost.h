@@ -11,7 +11,7 @@
 /* Until that test, of all stages, in its currency; NAN: unknown, as where no clock counts the run's time. */
 double cost_of(const struct history *history, const struct history_test *test);
 
-/* Lines of the cost and of the energy, as far as they are known; where the cost is asked for, also that they are not. */
+/* Lines of the cost and of the energy, as far as they are known; where the cost is asked for, also that they aren't. */
 void cost_print(FILE *out, const struct history *history, const struct history_test *test);
 
 /* "cost": {"total", "per_hour", "currency", "google_usd"}, "energy_joules", "energy_source"; null: unknown. False when
