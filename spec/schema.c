@@ -149,6 +149,17 @@ bool job_start_is_file(const char *start)
     return ends_in(start, ".safetensors") || job_start_is_onnx(start);
 }
 
+bool job_has_baseline(const struct job *job)
+{
+    return strcmp(job->baseline.start.items[0], "none") != 0;
+}
+
+const char *job_baseline_start(const struct job *job)
+{
+    const char *start = job->baseline.start.items[0];
+    return !job_has_baseline(job) || strcmp(start, "first") == 0 ? NULL : start;
+}
+
 /* "\"a\", \"b\"" from "a|b". */
 static void list_choices(const char *choices, char text[SPEC_TEXT_MAX])
 {

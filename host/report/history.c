@@ -192,7 +192,8 @@ static enum status read_candidate(struct history *history, const struct event_ca
 #undef GIVEN
     history->informed += model->informed;
     model->made_by = join(&event->operations);
-    return model->made_by != NULL ? ST_OK : error_memory(err, "what made a model", 0);
+    return model->made_by != NULL ? history_copy_text(event->start, &model->start, err)
+                                  : error_memory(err, "what made a model", 0);
 }
 
 static enum status read_morph(struct history *history, const struct event_morph *event, struct error *err)
@@ -380,6 +381,7 @@ void history_free(struct history *history)
         free(history->models[i].points);
         free(history->models[i].hash);
         free(history->models[i].made_by);
+        free(history->models[i].start);
     }
     for (int32_t i = 0; i < history->test_count; i++)
         history_free_test(&history->tests[i]);

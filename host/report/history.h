@@ -63,6 +63,7 @@ struct history_model { /* one candidate */
     int32_t stage;              /* from 0 */
     char *hash;                 /* of its file; NULL: unknown */
     char *made_by;              /* what made it of its parent, in words */
+    char *start;                /* the starting network that it is; NULL: none */
     struct history_hyperparameters hyperparameters;
     struct history_point *points;
     int32_t point_count, point_capacity;

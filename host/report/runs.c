@@ -20,7 +20,8 @@ static bool is_passed_over(const char *key)
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         if (strcmp(key, keys[i]) == 0)
             return true;
-    return strncmp(key, "budget.", strlen("budget.")) == 0;
+    return strncmp(key, "budget.", strlen("budget.")) == 0 ||
+           strncmp(key, "baseline.", strlen("baseline.")) == 0;
 }
 
 /* Appends "group.key = value\n" of a line of a job file as nasrun writes it: "    key = value; # comment". */

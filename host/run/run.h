@@ -44,6 +44,7 @@ struct run_final {
 
 /* What the search is measured by (baseline.h). */
 struct run_baseline {
+    struct search *search; /* without candidates: it proposes the network; NULL: there is no baseline */
     struct run_final last; /* that was tested */
     double spent;          /* that it had had, with those that it went on from: seconds, or steps */
     double began;          /* the run time when the one in hand began; NAN: none is */

@@ -285,7 +285,7 @@ static enum status search_and_test(struct run *run, struct error *err)
 enum status stage_run(struct run *run, struct error *err)
 {
     enum status st = run->stage_tested ? ST_OK : search_and_test(run, err);
-    run->stage_tested = st == ST_OK && run->job->search.baseline;
+    run->stage_tested = st == ST_OK && job_has_baseline(run->job);
     if (run->stage_tested)
         st = baseline_run(run, err);
     if (st == ST_OK && run->stage_tested)

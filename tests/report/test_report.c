@@ -342,7 +342,7 @@ static char *read_text(const char *name)
 }
 
 #define FEW     "warning: 0 validation images: what is chosen and calibrated by them is rough\n"
-#define NOTHING "verdict: nothing was compared with the search (search.baseline)\n"
+#define NOTHING "verdict: nothing was compared with the search (baseline.start)\n"
 
 static void assert_ends_with(const char *name, const char *end)
 {

@@ -10,7 +10,7 @@ make_label_job "$work/job.cfg" "$work/data"
 start() {
     dir=$1
     shift
-    "$bin/nasrun" "$work/job.cfg" 'search.strategy="bayesian"' search.baseline=true 'budget.steps=[100,160]' output.dir="$dir" \
+    "$bin/nasrun" "$work/job.cfg" 'search.strategy="bayesian"' baseline.start=first 'budget.steps=[100,160]' output.dir="$dir" \
         output.checkpoint_seconds=0.02 "$@" >>"$dir.log" 2>&1 &
     background=$!
 }

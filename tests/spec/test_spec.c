@@ -60,13 +60,14 @@ static void test_defaults(void **state)
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
         {"search.branches", "0"},
-        {"search.baseline", "false"},
         {"search.race", "false"},
         {"search.prior", "\"\""},
         {"search.max_parameters", "0"},
         {"search.max_flops", "0.0"},
         {"search.max_latency_ms", "0.0"},
         {"search.latency_device", "\"cpu\""},
+        {"baseline.start", "[\"none\"]"},
+        {"baseline.width", "0"},
         {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
         {"train.optimizer", "\"muon\""},
@@ -117,6 +118,20 @@ static void test_defaults(void **state)
     spec_free(&job);
 }
 
+/* search.baseline, which older versions wrote into jobs. */
+static void test_older_baseline(void **state)
+{
+    static const char *const texts[][2] = {{"false", "[\"none\"]"}, {"true", "[\"first\"]"}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char text[256];
+        struct job job;
+        snprintf(text, sizeof(text), "%s\nsearch = { baseline = %s; };", least_text, texts[i][0]);
+        spec_scratch_read_good(*state, text, NULL, &job);
+        spec_scratch_check(&job, "baseline.start", texts[i][1]);
+        spec_free(&job);
+    }
+}
+
 /* For every key a value that is not its default, and how it is printed when it is read back. */
 static const struct value_case {
     const char *name, *value, *printed;
@@ -150,13 +165,14 @@ static const struct value_case {
     {"search.data", "0.3", "0.3"},
     {"search.final_share", "0", "0.0"},
     {"search.branches", "3", "3"},
-    {"search.baseline", "true", "true"},
     {"search.race", "true", "true"},
     {"search.prior", "\"/\"", "\"/\""},
     {"search.max_parameters", "2147483647", "2147483647"},
     {"search.max_flops", "2e9", "2000000000.0"},
     {"search.max_latency_ms", "2.5", "2.5"},
     {"search.latency_device", "\"cuda\"", "\"cuda\""},
+    {"baseline.start", "\"resnet\"", "[\"resnet\"]"},
+    {"baseline.width", "32", "32"},
     {"train.batch", "+256", "256"},
     {"train.precision", "\"tf32\"", "\"tf32\""},
     {"train.optimizer", "\"adamw\"", "\"adamw\""},
@@ -535,10 +551,12 @@ static int write_reference(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices), cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_overrides), cmocka_unit_test(test_ranges),  cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_same_run),  cmocka_unit_test(test_written), cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_every_key),      cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_same_run),       cmocka_unit_test(test_written),
+        cmocka_unit_test(test_reference),      cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_older_baseline),
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();

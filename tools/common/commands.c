@@ -164,7 +164,7 @@ const struct command nasplot_command = {
         "Of several runs one plot, plots/budgets.png in the present folder: accuracy on the test images "
         "against\n"
         "budget, for each job its mean and the range over its seeds, and what trainings without a search\n"
-        "reached (search.baseline). Two runs are of one job when all but seed and budget is the same.",
+        "reached (baseline.start). Two runs are of one job when all but seed and budget is the same.",
     .examples = plot_examples,
     .statuses = usual_statuses,
 };
