@@ -66,6 +66,9 @@ bool spec_is_section(const char *name);
 /* Length of "section." at the start of a full name; 0 outside of sections. */
 int spec_section_length(const char *name);
 
+/* Whether the key says nothing of what a run does: of output.* and report.* */
+bool spec_is_outside(const struct spec_key *key);
+
 /* The key's field. */
 void *spec_field(struct job *job, const struct spec_key *key);
 const void *spec_field_const(const struct job *job, const struct spec_key *key);

@@ -131,21 +131,26 @@ static enum status check_devices(const struct job *job, const struct spec_locati
     return ST_OK;
 }
 
+static enum status check_start_file(const char *key, const char *path, const struct spec_location *locations,
+                                    struct error *err)
+{
+    char clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
+    if (!job_start_is_file(path) || file_exists(path))
+        return ST_OK;
+    spec_clean_text(path, clean);
+    snprintf(found, sizeof(found), "\"%.200s\", which does not exist", clean);
+    return spec_refuse(err, ST_IO, &locations[spec_index(key)], key, found, "the file of a network");
+}
+
 /* Starting networks that are files have to be there. */
 static enum status check_start_files(const struct job *job, const struct spec_location *locations,
                                      struct error *err)
 {
-    for (int i = 0; i < job->search.starts.count; i++) {
-        const char *path = job->search.starts.items[i];
-        char clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
-        if (!job_start_is_file(path) || file_exists(path))
-            continue;
-        spec_clean_text(path, clean);
-        snprintf(found, sizeof(found), "\"%.200s\", which does not exist", clean);
-        return spec_refuse(err, ST_IO, &locations[spec_index("search.starts")], "search.starts", found,
-                           "the file of a network");
-    }
-    return ST_OK;
+    enum status st = ST_OK;
+    for (int i = 0; st == ST_OK && i < job->search.starts.count; i++)
+        st = check_start_file("search.starts", job->search.starts.items[i], locations, err);
+    return st == ST_OK ? check_start_file("baseline.start", job->baseline.start.items[0], locations, err)
+                       : st;
 }
 
 /* Without a search nobody chooses between several starting networks: of the default ones it is the first. */
@@ -179,14 +184,28 @@ static enum status check_labels(const struct job *job, const struct spec_locatio
                        "a CSV file beside it");
 }
 
-/* A search is what it is compared with. */
+/* One network beside a search, and a width of it where it has none of its own. */
 static enum status check_baseline(const struct job *job, const struct spec_location *locations,
                                   struct error *err)
 {
-    if (!job->search.baseline || job->search.strategy != JOB_STRATEGY_NONE)
+    const struct spec_location *start = &locations[spec_index("baseline.start")];
+    const char *name = job->baseline.start.items[0];
+    char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
+    if (job->baseline.start.count > 1) {
+        snprintf(found, sizeof(found), "%d networks", job->baseline.start.count);
+        return spec_refuse(err, ST_RANGE, start, "baseline.start", found, "one");
+    }
+    if (job_has_baseline(job) && job->search.strategy == JOB_STRATEGY_NONE) {
+        snprintf(found, sizeof(found), "\"%.200s\"", name);
+        return spec_refuse(err, ST_RANGE, start, "baseline.start", found,
+                           "\"none\", as search.strategy is \"none\"");
+    }
+    if (job->baseline.width == 0 || !job_start_is_file(name))
         return ST_OK;
-    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.baseline")], "search.baseline", "true",
-                       "false, as search.strategy is \"none\"");
+    snprintf(found, sizeof(found), "%d", (int)job->baseline.width);
+    snprintf(expected, sizeof(expected), "0, as \"%.200s\" has its own", name);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("baseline.width")], "baseline.width", found,
+                       expected);
 }
 
 /* One word, or classes with their weights. */
@@ -227,11 +246,31 @@ static enum status check_ranges(const struct job *job, const struct spec_locatio
     return ST_OK;
 }
 
+/* An amount is of something. */
+static enum status check_cost(const struct job *job, const struct spec_location *locations, struct error *err)
+{
+    if (job->report.cost_per_hour == 0.0 || job->report.currency[0] != '\0')
+        return ST_OK;
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("report.currency")], "report.currency", "nothing",
+                       "a name, as \"EUR\", beside report.cost_per_hour");
+}
+
 /* Vectors of the devices hold so many channels. */
 enum { WIDTH_UNIT = 8 };
 
-static enum status check_width(const struct job *job, const struct spec_location *locations,
+static enum status check_width(const char *key, int32_t width, const struct spec_location *locations,
                                struct error *err)
+{
+    char found[32], expected[64];
+    if (width % WIDTH_UNIT == 0)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d", (int)width);
+    snprintf(expected, sizeof(expected), "0 or a multiple of %d", WIDTH_UNIT);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found, expected);
+}
+
+static enum status check_widths(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
 {
     char found[32], expected[64];
     for (int i = 0; i < job->search.widths.count; i++) {
@@ -243,12 +282,7 @@ static enum status check_width(const struct job *job, const struct spec_location
         return spec_refuse(err, ST_RANGE, &locations[spec_index("search.widths")], "search.widths", found,
                            expected);
     }
-    if (job->search.width % WIDTH_UNIT == 0)
-        return ST_OK;
-    snprintf(found, sizeof(found), "%d", (int)job->search.width);
-    snprintf(expected, sizeof(expected), "0 or a multiple of %d", WIDTH_UNIT);
-    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.width")], "search.width", found,
-                       expected);
+    return ST_OK;
 }
 
 /* Whether a device of that name is one of the host's. */
@@ -314,11 +348,17 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_ranges(job, locations, err);
     if (st == ST_OK)
-        st = check_width(job, locations, err);
+        st = check_width("search.width", job->search.width, locations, err);
+    if (st == ST_OK)
+        st = check_width("baseline.width", job->baseline.width, locations, err);
+    if (st == ST_OK)
+        st = check_widths(job, locations, err);
     if (st == ST_OK)
         st = spec_check_strategy(job, locations, err);
     if (st == ST_OK)
         st = check_workers(job, locations, err);
+    if (st == ST_OK)
+        st = check_cost(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;
@@ -360,9 +400,8 @@ out:
 /* Whether the key says nothing of what a run does. */
 static bool is_free(const struct spec_key *key)
 {
-    static const char section[] = "output.";
     return (is_path(key) && strcmp(key->name, "search.prior") != 0) ||
-           strcmp(key->name, "dataset.audit") == 0 || strncmp(key->name, section, sizeof(section) - 1) == 0;
+           strcmp(key->name, "dataset.audit") == 0 || spec_is_outside(key);
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)

@@ -79,11 +79,32 @@ static enum status apply_defaults(const struct spec_location *location, struct j
     return st;
 }
 
+/* search.baseline = true or false, which older versions had for what baseline.start says now: their runs are gone on
+ * with. */
+static enum status apply_older_baseline(const struct spec_location *location, const config_setting_t *value,
+                                        struct job *job, struct spec_location *locations, struct error *err)
+{
+    char found[SPEC_TEXT_MAX];
+    spec_found_text(value, found);
+    if (config_setting_type(value) != CONFIG_TYPE_BOOL)
+        return spec_refuse(err, ST_FORMAT, location, "search.baseline", found, "true or false");
+    char **start = &job->baseline.start.items[0];
+    char *copy = strdup(config_setting_get_bool(value) ? "first" : "none");
+    if (copy == NULL)
+        return error_memory(err, "baseline.start", sizeof("first"));
+    free(*start);
+    *start = copy;
+    locations[spec_index("baseline.start")] = *location;
+    return ST_OK;
+}
+
 static enum status apply_setting(const char *file, const char *name, const config_setting_t *value,
                                  struct job *job, struct spec_location *locations, struct error *err)
 {
     struct spec_location location = {.file = file, .line = (int)config_setting_source_line(value)};
     const struct spec_key *key = spec_find(name);
+    if (key == NULL && strcmp(name, "search.baseline") == 0)
+        return apply_older_baseline(&location, value, job, locations, err);
     if (key == NULL)
         return spec_refuse_unknown(err, &location, name);
     locations[key - spec_keys] = location;

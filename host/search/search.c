@@ -240,13 +240,6 @@ enum status search_propose_final(const struct search *search, const struct searc
     return st;
 }
 
-enum status search_propose_baseline(const struct search *search, const struct search_request *request,
-                                    struct proposal *proposal, struct error *err)
-{
-    *proposal = (struct proposal){0};
-    return search_none.propose_final(search, NULL, request, proposal, err);
-}
-
 /* ---- what is known ---- */
 
 bool search_is_better(const struct search_model *a, const struct search_model *b)

@@ -16,9 +16,9 @@
 enum { TEXT_MAX = 4096 };
 
 static const char reference_file[] = "spec/REFERENCE.md";
-static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg",        "samples/csv.cfg",
-                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
+static const char *const samples[] = {
+    "samples/fashion-mnist.cfg", "samples/cifar10.cfg",        "samples/folder.cfg",  "samples/csv.cfg",
+    "samples/steps.cfg",         "samples/several-labels.cfg", "samples/tutorial.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 /* ---- values ---- */
@@ -70,13 +70,14 @@ static void test_defaults(void **state)
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
         {"search.branches", "0"},
-        {"search.baseline", "false"},
         {"search.race", "false"},
         {"search.prior", "\"\""},
         {"search.max_parameters", "0"},
         {"search.max_flops", "0.0"},
         {"search.max_latency_ms", "0.0"},
         {"search.latency_device", "\"cpu\""},
+        {"baseline.start", "[\"none\"]"},
+        {"baseline.width", "0"},
         {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
         {"train.optimizer", "\"muon\""},
@@ -111,6 +112,8 @@ static void test_defaults(void **state)
         {"output.dir", "\"runs/job\""},
         {"output.plots", "true"},
         {"output.checkpoint_seconds", "30.0"},
+        {"report.cost_per_hour", "0.0"},
+        {"report.currency", "\"USD\""},
         {"devices", "[\"auto\"]"},
         {"threads", "0"},
         {"seed", "1"},
@@ -123,6 +126,20 @@ static void test_defaults(void **state)
     }
     assert_string_equal(job.file, ((struct spec_scratch *)*state)->file);
     spec_free(&job);
+}
+
+/* search.baseline, which older versions wrote into jobs. */
+static void test_older_baseline(void **state)
+{
+    static const char *const texts[][2] = {{"false", "[\"none\"]"}, {"true", "[\"first\"]"}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char text[256];
+        struct job job;
+        snprintf(text, sizeof(text), "%s\nsearch = { baseline = %s; };", least_text, texts[i][0]);
+        spec_scratch_read_good(*state, text, NULL, &job);
+        spec_scratch_check(&job, "baseline.start", texts[i][1]);
+        spec_free(&job);
+    }
 }
 
 /* For every key a value that is not its default, and how it is printed when it is read back. */
@@ -168,13 +185,14 @@ static const struct value_case {
     {"search.data", "0.3", "0.3"},
     {"search.final_share", "0", "0.0"},
     {"search.branches", "3", "3"},
-    {"search.baseline", "true", "true"},
     {"search.race", "true", "true"},
     {"search.prior", "\"/\"", "\"/\""},
     {"search.max_parameters", "2147483647", "2147483647"},
     {"search.max_flops", "2e9", "2000000000.0"},
     {"search.max_latency_ms", "2.5", "2.5"},
     {"search.latency_device", "\"cuda\"", "\"cuda\""},
+    {"baseline.start", "\"resnet\"", "[\"resnet\"]"},
+    {"baseline.width", "32", "32"},
     {"train.batch", "+256", "256"},
     {"train.precision", "\"tf32\"", "\"tf32\""},
     {"train.optimizer", "\"adamw\"", "\"adamw\""},
@@ -209,6 +227,8 @@ static const struct value_case {
     {"output.dir", "\"runs/x\"", "\"runs/x\""},
     {"output.plots", "false", "false"},
     {"output.checkpoint_seconds", "2", "2.0"},
+    {"report.cost_per_hour", "0.40", "0.4"},
+    {"report.currency", "\"EUR\"", "\"EUR\""},
     {"devices", "[\"cpu:0\", \"cpu:1\"]", "[\"cpu:0\", \"cpu:1\"]"},
     {"threads", "3", "3"},
     {"seed", "9007199254740992", "9007199254740992"},
@@ -582,10 +602,12 @@ static int write_reference(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices), cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_overrides), cmocka_unit_test(test_ranges),  cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_same_run),  cmocka_unit_test(test_written), cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_every_key),      cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_same_run),       cmocka_unit_test(test_written),
+        cmocka_unit_test(test_reference),      cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_older_baseline),
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();

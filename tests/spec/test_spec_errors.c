@@ -13,9 +13,9 @@
 
 enum { TEXT_MAX = 4096 };
 
-static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg",        "samples/csv.cfg",
-                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
+static const char *const samples[] = {
+    "samples/fashion-mnist.cfg", "samples/cifar10.cfg",        "samples/folder.cfg",  "samples/csv.cfg",
+    "samples/steps.cfg",         "samples/several-labels.cfg", "samples/tutorial.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 #define GOOD "dataset = { path = \".\"; };\n"
@@ -364,10 +364,10 @@ static const struct message_case {
      "search chooses "
      "batch, "
      "learning_rate, momentum, weight_decay, label_smoothing, average only)"},
-    {GOOD "search = { strategy = \"none\"; starts = \"lean\";\n baseline = true; };",
+    {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\nbaseline = { start = \"first\"; };",
      {0},
      ST_RANGE,
-     "@/job.cfg:3: search.baseline: found true, expected false, as search.strategy is \"none\""},
+     "@/job.cfg:3: baseline.start: found \"first\", expected \"none\", as search.strategy is \"none\""},
     {GOOD "search = { strategy = \"greedy\";\n neighbours = 9; };",
      {0},
      ST_RANGE,
@@ -410,6 +410,41 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:3: train.average: found a list, expected one value, as search.strategy is \"grid\""},
+    {GOOD "baseline = { start = [\"lean\", \"resnet\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: baseline.start: found 2 networks, expected one"},
+    {GOOD "baseline = { start = \"hand.onnx\"; };",
+     {0},
+     ST_IO,
+     "@/job.cfg:2: baseline.start: found \"hand.onnx\", which does not exist, expected the file of a "
+     "network"},
+    {GOOD "baseline = { start = \"tests/journal/format-1/models/0.safetensors\"; width = 16; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: baseline.width: found 16, expected 0, as "
+     "\"tests/journal/format-1/models/0.safetensors\" has its own"},
+    {GOOD "baseline = { start = \"lean\"; width = 12; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: baseline.width: found 12, expected 0 or a multiple of 8"},
+    {GOOD "search = { baseline = 1; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: search.baseline: found 1, expected true or false"},
+    {GOOD,
+     {"search.baseline=true"},
+     ST_FORMAT,
+     "command line: search.baseline=true: unknown key 'search.baseline', did you mean 'baseline.start'?"},
+    {GOOD "report = { cost_per_hour = -0.5; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: report.cost_per_hour: found -0.5, expected a number from 0 to 1000000"},
+    {GOOD "report = { cost_per_hour = 2; currency = \"\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: report.currency: found nothing, expected a name, as \"EUR\", beside "
+     "report.cost_per_hour"},
     {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\ntrain = { average = [0.5, 0.6]; };",
      {0},
      ST_RANGE,
