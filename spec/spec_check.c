@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Vectors of the devices hold so many channels. */
+enum { WIDTH_UNIT = 8 };
+
 /* Nobody gave it: then it adapts, and is never what is wrong. */
 static bool is_default(const struct spec_location *location)
 {
@@ -172,6 +175,83 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
                        "one, as search.strategy is \"none\"");
 }
 
+static bool is_cell(const char *start)
+{
+    return strcmp(start, "cell") == 0 || strcmp(start, "random_cell") == 0;
+}
+
+/* Where the job leaves strategy and starting networks open, they are those of a search over cells. */
+static enum status adapt_to_cells(struct job *job, const struct spec_location *locations, struct error *err)
+{
+    struct job_strings *starts = &job->search.starts;
+    if (is_default(&locations[spec_index("search.strategy")]))
+        job->search.strategy = JOB_STRATEGY_GREEDY;
+    if (!is_default(&locations[spec_index("search.starts")]))
+        return ST_OK;
+    char *name = strdup("cell");
+    if (name == NULL)
+        return error_memory(err, "search.starts", sizeof("cell"));
+    while (starts->count > 0)
+        free(starts->items[--starts->count]);
+    starts->items[starts->count++] = name;
+    return ST_OK;
+}
+
+/* The final network is one of the search's cells, as deep and wide or more. */
+static enum status check_final(const struct job *job, const struct spec_location *locations,
+                               struct error *err)
+{
+    const struct job_final *final = &job->final;
+    const int32_t narrowest = job->search.width > 0 ? job->search.width : WIDTH_UNIT;
+    char found[32], expected[96];
+    if (final->repeats != 0 && final->repeats < job->search.repeats) {
+        snprintf(found, sizeof(found), "%d", (int) final->repeats);
+        snprintf(expected, sizeof(expected), "0 or at least the %d of search.repeats",
+                 (int)job->search.repeats);
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("final.repeats")], "final.repeats", found,
+                           expected);
+    }
+    if (final->width == 0 || (final->width % WIDTH_UNIT == 0 && final->width >= narrowest))
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d", (int) final->width);
+    snprintf(expected, sizeof(expected), "0 or a multiple of %d, %d or more", WIDTH_UNIT, (int)narrowest);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("final.width")], "final.width", found, expected);
+}
+
+/* A search over cells changes parents into children, and all that it begins with has cells. */
+static enum status check_cells(struct job *job, const struct spec_location *locations, struct error *err)
+{
+    char found[SPEC_TEXT_MAX];
+    if (job->search.space != JOB_SPACE_CELLS) {
+        if (job->final.repeats == 0 && job->final.width == 0)
+            return ST_OK;
+        const char *key = job->final.repeats != 0 ? "final.repeats" : "final.width";
+        snprintf(found, sizeof(found), "%d",
+                 (int)(job->final.repeats != 0 ? job->final.repeats : job->final.width));
+        return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found,
+                           "0, as search.space is not \"cells\"");
+    }
+    enum status st = adapt_to_cells(job, locations, err);
+    if (st != ST_OK)
+        return st;
+    if (job->search.strategy == JOB_STRATEGY_PHASES || job->search.strategy == JOB_STRATEGY_NONE) {
+        snprintf(found, sizeof(found), "\"%s\"", job_strategy_text(job->search.strategy));
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.strategy")], "search.strategy", found,
+                           "a strategy that makes children of parents, as \"greedy\", for search.space is "
+                           "\"cells\"");
+    }
+    for (int i = 0; i < job->search.starts.count; i++) {
+        char clean[SPEC_TEXT_MAX];
+        if (is_cell(job->search.starts.items[i]))
+            continue;
+        spec_clean_text(job->search.starts.items[i], clean);
+        snprintf(found, sizeof(found), "\"%.200s\"", clean);
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.starts")], "search.starts", found,
+                           "\"cell\" or \"random_cell\", as search.space is \"cells\"");
+    }
+    return check_final(job, locations, err);
+}
+
 /* Lists alone can tell of several labels an image. */
 static enum status check_labels(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
@@ -228,9 +308,6 @@ static enum status check_ranges(const struct job *job, const struct spec_locatio
     }
     return ST_OK;
 }
-
-/* Vectors of the devices hold so many channels. */
-enum { WIDTH_UNIT = 8 };
 
 static enum status check_width(const struct job *job, const struct spec_location *locations,
                                struct error *err)
@@ -298,6 +375,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_class_weights(job, locations, err);
     if (st == ST_OK)
         st = check_devices(job, locations, err);
+    if (st == ST_OK)
+        st = check_cells(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
     if (st == ST_OK)

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* As the starting networks do it (start.c). */
-enum { SMALLEST_HALVED_SIDE = 4, LARGEST_STEM_SIDE = 64 };
+/* Halving stops below the first, as with the other starting networks (start.c); the stem halves images until their
+ * short side is at most the second: cells at full size would spend most of a CPU's time on few channels. */
+enum { SMALLEST_HALVED_SIDE = 4, LARGEST_STAGE_SIDE = 24, LARGEST_FULL_SIDE = 64 };
 
 /* An id is kind + 1, index and slot; those of layers outside of cells lie below or above all. */
 enum { CELL_KIND_SHIFT = 18, CELL_INDEX_SHIFT = 10, CELL_IDS_END = (CELL_KINDS + 1) << CELL_KIND_SHIFT };
@@ -21,12 +22,10 @@ static const char *const operation_names[CELL_OPERATION_COUNT] = {
 #undef NAME
 };
 
-/* Residual blocks of plain and separable convolutions: cheap on CPUs, and room for the search to grow. */
+/* One block: small to begin with, and the search makes more of it. */
 static const struct cells usual_cells = {
     .of = {
-        [CELL_NORMAL] = {2,
-                         {{{0, 0}, {CELL_CONV3, CELL_IDENTITY}, false},
-                          {{1, 1}, {CELL_SEPARABLE3, CELL_IDENTITY}, false}}},
+        [CELL_NORMAL] = {1, {{{0, 0}, {CELL_CONV3, CELL_IDENTITY}, false}}},
         [CELL_REDUCTION] = {1, {{{0, 0}, {CELL_CONV3, CELL_MAX_POOL}, false}}},
     }};
 
@@ -302,8 +301,8 @@ static int32_t short_side(const struct writer *w)
 
 static void write_stem(struct writer *w)
 {
-    conv(w, 3, short_side(w) > LARGEST_STEM_SIDE ? 2 : 1);
-    while (w->status == ST_OK && short_side(w) > LARGEST_STEM_SIDE)
+    conv(w, 3, short_side(w) > LARGEST_FULL_SIDE ? 2 : 1);
+    while (w->status == ST_OK && short_side(w) > LARGEST_STAGE_SIDE)
         put(w, window(LAYER_MAX_POOL, 3, 2));
 }
 

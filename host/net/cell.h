@@ -16,7 +16,7 @@
 #include "host/base/random.h"
 #include "host/net/graph.h"
 
-enum { CELL_MOST_BLOCKS = 4, CELL_STAGES = 3, CELL_WIDTH = 16, CELL_TEXT = 96 };
+enum { CELL_MOST_BLOCKS = 4, CELL_STAGES = 3, CELL_WIDTH = 32, CELL_TEXT = 96 };
 
 /* X(constant, word) */
 #define CELL_OPERATIONS(X)                                                                                   \
@@ -63,8 +63,8 @@ struct cells cells_draw(struct random_sequence *random);
 /* "0.conv3+0.identity 1.sep3|0.max": node and operation; + a sum, | a concatenation. */
 void cell_text(const struct cell *cell, char text[CELL_TEXT]);
 
-/* Writes the network: `repeats` normal cells a stage, the first of `width` channels (0: CELL_WIDTH). Images whose short
- * side exceeds 64 pixels are halved by the stem until it does not. ST_RANGE for a width that is no multiple of 8 or
+/* Writes the network: `repeats` normal cells a stage, the first of `width` channels (0: CELL_WIDTH). The stem halves
+ * images until their short side is at most 24 pixels. ST_RANGE for a width that is no multiple of 8 or
  * cells that are none, ST_UNSUPPORTED where it becomes too large. */
 enum status cells_make(struct graph *graph, const struct cells *cells, int32_t repeats, int32_t width,
                        struct shape image, int32_t classes, struct error *err);
