@@ -222,15 +222,8 @@ static enum status check_final(const struct job *job, const struct spec_location
 static enum status check_cells(struct job *job, const struct spec_location *locations, struct error *err)
 {
     char found[SPEC_TEXT_MAX];
-    if (job->search.space != JOB_SPACE_CELLS) {
-        if (job->final.repeats == 0 && job->final.width == 0)
-            return ST_OK;
-        const char *key = job->final.repeats != 0 ? "final.repeats" : "final.width";
-        snprintf(found, sizeof(found), "%d",
-                 (int)(job->final.repeats != 0 ? job->final.repeats : job->final.width));
-        return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found,
-                           "0, as search.space is not \"cells\"");
-    }
+    if (job->search.space != JOB_SPACE_CELLS)
+        return ST_OK;
     enum status st = adapt_to_cells(job, locations, err);
     if (st != ST_OK)
         return st;
