@@ -187,6 +187,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (test->informed > 0)
         fprintf(out, "\nmodels chosen by search.prior, what earlier runs have shown: %d", test->informed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
+    if (winner != NULL && winner->final && winner->morphs > 0) /* a search over cells ends so */
+        fprintf(out, "grown from: model %lld: %s\n", (long long)winner->parent, winner->made_by);
     facts_print_start_files(out, history);
     if (winner != NULL)
         print_costs(out, test, winner);

@@ -99,6 +99,7 @@ static enum status upload_data(struct run *run, struct error *err)
 struct search_setup run_search_setup(const struct run *run)
 {
     return (struct search_setup){.job = &run->job->search,
+                                 .final = &run->job->final,
                                  .seed = run->job->seed,
                                  .image = run_image(run),
                                  .classes = run->data.classes,

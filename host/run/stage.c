@@ -90,6 +90,7 @@ enum status stage_final(const struct run *run, struct proposal *proposal, const 
     candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
     if (goes_on_from(earlier, candidate)) {
         candidate->source = earlier->id;
+        candidate->morph_count = 0;
         candidate->recipe.goes_on = false;
         candidate->recipe.shrink = NAN;
         candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;

@@ -1,4 +1,5 @@
 /* What strategies propose with. */
+#include "host/net/cell.h"
 #include "host/search/strategy.h"
 
 #include <assert.h>
@@ -50,6 +51,21 @@ enum status propose_again(const struct search_model *model, struct proposal *pro
     return graph_copy(&proposal->graph, &model->graph, err);
 }
 
+/* Of a starting network of cells, what they are. */
+static void say_cells(const struct search_setup *setup, int32_t start, struct proposal *proposal)
+{
+    static const char *const names[CELL_KINDS] = {"normal", "reduction"};
+    char text[CELL_TEXT];
+    struct cells cells;
+    if (!cells_of_start(setup->job->starts.items[start], (uint64_t)setup->seed, &cells))
+        return;
+    for (int kind = 0; kind < CELL_KINDS; kind++) {
+        cell_text(&cells.of[kind], text);
+        snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH, "%s %.84s",
+                 names[kind], text);
+    }
+}
+
 /* Without its graph. */
 static void begin_start(const struct search *search, int32_t start, int32_t width, struct proposal *proposal)
 {
@@ -60,6 +76,7 @@ static void begin_start(const struct search *search, int32_t start, int32_t widt
         snprintf(wide, sizeof(wide), " %d wide", (int)width);
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "start %s%s", job->starts.items[start], wide);
     proposal->operation_count = 1;
+    say_cells(search_setup(search), start, proposal);
 }
 
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
@@ -200,8 +217,8 @@ enum status propose_changed(const struct search *search, const struct search_mod
     enum status st = graph_copy(&proposal->graph, &model->graph, err);
     while (st == ST_OK && proposal->morph_count < morphs) {
         struct morph morph;
-        st = morph_draw(&proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, &morph,
-                        err);
+        st = (search_setup(search)->job->space == JOB_SPACE_CELLS ? morph_draw_in_cells : morph_draw)(
+            &proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, &morph, err);
         if (st == ST_OK)
             st = proposal_add_morph(&morph, proposal, err);
     }

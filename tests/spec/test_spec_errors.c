@@ -106,6 +106,24 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: evaluate.views: found 3, expected \"auto\", 1, 2 or 6"},
+    {GOOD "search = { space = \"cells\"; strategy = \"phases\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.strategy: found \"phases\", expected a strategy that makes children of parents, as "
+     "\"greedy\", for search.space is \"cells\""},
+    {GOOD "search = { space = \"cells\"; starts = [\"random_cell\", \"air\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.starts: found \"air\", expected \"cell\" or \"random_cell\", as search.space is "
+     "\"cells\""},
+    {GOOD "search = { space = \"cells\"; repeats = 4; };\nfinal = { repeats = 3; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: final.repeats: found 3, expected 0 or at least the 4 of search.repeats"},
+    {GOOD "search = { space = \"cells\"; width = 16; };\nfinal = { width = 8; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: final.width: found 8, expected 0 or a multiple of 8, 16 or more"},
     {GOOD "train = { batch = 12.5; };",
      {0},
      ST_FORMAT,
@@ -144,7 +162,7 @@ static const struct message_case {
      ST_FORMAT,
      "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", \"cnn\", "
-     "\"resnet\", \"densenet\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"resnet\", \"densenet\", \"cell\", \"random_cell\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "search = { starts = [\"lean\", \"gone.onnx\"]; };",
      {0},
      ST_IO,
@@ -153,7 +171,8 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: search.starts: found \".onnx\", expected one or more of \"lean\", \"res9\", \"air\", "
-     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"cell\", \"random_cell\", \"FILE.safetensors\", "
+     "\"FILE.onnx\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
      ST_FORMAT,
@@ -213,7 +232,7 @@ static const struct message_case {
      "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", "
      "\"cnn\", \"resnet\", "
-     "\"densenet\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"densenet\", \"cell\", \"random_cell\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
      {0},
      ST_RANGE,
