@@ -1,7 +1,7 @@
 #include "host/run/start_files.h"
 
 #include "host/base/file.h"
-#include "host/onnx/onnx_read.h"
+#include "host/net/resized.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static const double ROUNDING = 1e-5;
 
 /* ---- reading ---- */
 
-static enum status read_onnx(const char *path, struct model *model, struct error *err)
+static enum status read_onnx(const char *path, struct model *model, struct onnx_origin *origin,
+                             struct error *err)
 {
     char *bytes = NULL;
     size_t length;
@@ -25,23 +26,44 @@ static enum status read_onnx(const char *path, struct model *model, struct error
     st = onnx_read((const unsigned char *)bytes, length, model, NULL, err);
     if (st != ST_OK)
         error_prefix(err, "%s", path);
+    else
+        onnx_read_origin((const unsigned char *)bytes, length, origin);
     model_hash_text(bytes, length, model->hash);
     free(bytes);
     return st;
 }
 
-static enum status read_file(const char *path, struct model *model, struct error *err)
+enum status start_file_read(const char *path, struct model *model, struct onnx_origin *origin,
+                            struct error *err)
 {
-    return job_start_is_onnx(path) ? read_onnx(path, model, err) : model_load(path, model, err);
+    *model = (struct model){0};
+    *origin = (struct onnx_origin){0};
+    return job_start_is_onnx(path) ? read_onnx(path, model, origin, err) : model_load(path, model, err);
 }
 
 /* ---- what it has to be like ---- */
 
-static enum status check_image(const char *path, const struct shape *found, const struct dataset *data,
-                               struct error *err)
+/* Turned into one for the data's images, where it takes those of any size. */
+static enum status fit_image(const char *path, const struct dataset *data, struct graph *graph,
+                             struct error *err)
 {
+    const struct shape image = graph->layers[0].shape, *found = &image;
+    struct graph resized;
+    struct error misfit;
+    enum status st = ST_NONE;
     if (found->c == data->channels && found->h == data->height && found->w == data->width)
         return ST_OK;
+    if (found->c == data->channels)
+        st = graph_resized(graph, data->height, data->width, &resized, &misfit);
+    if (st == ST_OK) {
+        graph_free(graph);
+        *graph = resized;
+        return ST_OK;
+    }
+    if (st != ST_NONE) {
+        *err = misfit;
+        return st;
+    }
     return error_set(
         err, ST_RANGE,
         "%s: found a network for images of %d x %d x %d (channels, height, width), expected %d x %d x "
@@ -127,10 +149,10 @@ static enum status take(const char *path, struct model *model, const struct data
 static enum status open_file(const char *path, const struct dataset *data, int32_t index,
                              struct start_files *files, struct error *err)
 {
-    struct model model = {0};
-    enum status st = read_file(path, &model, err);
+    struct model model;
+    enum status st = start_file_read(path, &model, &files->items[index].origin, err);
     if (st == ST_OK)
-        st = check_image(path, &model.graph.layers[0].shape, data, err);
+        st = fit_image(path, data, &model.graph, err);
     if (st == ST_OK)
         st = take_normalisation(path, &model.about, data->channels, files, err);
     if (st == ST_OK)

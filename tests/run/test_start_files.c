@@ -32,8 +32,8 @@ static struct model_about about_of(char **class_names, int32_t classes)
 {
     return (struct model_about){.class_names = class_names,
                                 .classes = classes,
-                                .mean = {0.4f},
-                                .deviation = {0.2f},
+                                .mean = {0.4f, 0.4f, 0.4f},
+                                .deviation = {0.2f, 0.2f, 0.2f},
                                 .fit = "stretch",
                                 .views = 1,
                                 .temperature = 1.0f,
@@ -159,13 +159,37 @@ static void reads_onnx(void **state)
     data_files_remove(folder);
 }
 
+/* A network that pools over all of its map is one for images of any size. */
+static void takes_images_of_the_data(void **state)
+{
+    const struct model_about about = about_of(names, 3);
+    const struct dataset data = data_of(names, 3);
+    char *folder = data_files_folder();
+    char *path = write_model(folder, "large.safetensors", (struct shape){.c = 1, .h = 24, .w = 16}, &about);
+    const struct job_strings starts = {.count = 1, .items = {path}};
+    struct start_files files;
+    struct model model;
+    struct error err;
+    (void)state;
+    check(model_load(path, &model, &err), &err);
+    check(start_files_open(&starts, &data, &files, &err), &err);
+    const struct shape *image = &files.graphs[0].layers[0].shape;
+    assert_true(image->c == 1 && image->h == 8 && image->w == 8);
+    assert_int_equal(files.graphs[0].next_id, model.graph.next_id);
+    assert_int_equal(filled(&files, &model), model.table.count);
+    start_files_close(&files);
+    model_free(&model);
+    free(path);
+    data_files_remove(folder);
+}
+
 static void refuses_what_does_not_fit(void **state)
 {
     struct model_about about = about_of(names, 3);
     char *folder = data_files_folder(), *paths[4], text[256];
     (void)state;
     paths[0] = write_model(folder, "right.safetensors", IMAGE, &about);
-    paths[1] = write_model(folder, "large.safetensors", (struct shape){.c = 1, .h = 16, .w = 8}, &about);
+    paths[1] = write_model(folder, "colours.safetensors", (struct shape){.c = 3, .h = 16, .w = 8}, &about);
     about.deviation[0] = 0.25f;
     paths[2] = write_model(folder, "other.safetensors", IMAGE, &about);
     data_files_write_text(folder, "none.onnx", "no model");
@@ -177,7 +201,7 @@ static void refuses_what_does_not_fit(void **state)
     } cases[] = {
         {{1, {paths[1]}},
          ST_RANGE,
-         ": found a network for images of 1 x 16 x 8 (channels, height, width), expected 1 x 8 x 8, which "
+         ": found a network for images of 3 x 16 x 8 (channels, height, width), expected 1 x 8 x 8, which "
          "the data "
          "have (dataset.channels, dataset.resize)"},
         {{2, {paths[0], paths[2]}},
@@ -350,9 +374,13 @@ static void grows_and_is_resumed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeps_the_head_of_the_same_classes), cmocka_unit_test(reads_onnx),
-        cmocka_unit_test(refuses_what_does_not_fit),          cmocka_unit_test(begins_with_the_weights),
-        cmocka_unit_test(is_told_and_stays_what_it_is),       cmocka_unit_test(grows_and_is_resumed),
+        cmocka_unit_test(keeps_the_head_of_the_same_classes),
+        cmocka_unit_test(reads_onnx),
+        cmocka_unit_test(takes_images_of_the_data),
+        cmocka_unit_test(refuses_what_does_not_fit),
+        cmocka_unit_test(begins_with_the_weights),
+        cmocka_unit_test(is_told_and_stays_what_it_is),
+        cmocka_unit_test(grows_and_is_resumed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,7 +144,7 @@ static const struct message_case {
      ST_FORMAT,
      "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", \"cnn\", "
-     "\"resnet\", \"densenet\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"resnet\", \"densenet\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "search = { starts = [\"lean\", \"gone.onnx\"]; };",
      {0},
      ST_IO,
@@ -153,7 +153,7 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: search.starts: found \".onnx\", expected one or more of \"lean\", \"res9\", \"air\", "
-     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
      ST_FORMAT,
@@ -213,7 +213,7 @@ static const struct message_case {
      "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", "
      "\"cnn\", \"resnet\", "
-     "\"densenet\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"densenet\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
      {0},
      ST_RANGE,
