@@ -109,7 +109,7 @@ struct search_setup run_search_setup(const struct run *run)
 /* Networks of files see images as they did where they were trained. */
 static enum status open_start_files(struct run *run, struct error *err)
 {
-    enum status st = start_files_open(&run->job->search.starts, &run->data, &run->files, err);
+    enum status st = start_files_open(run->job, &run->data, &run->files, err);
     if (st == ST_OK && run->files.normalise)
         data_normalise_by(&run->data, run->files.mean, run->files.deviation);
     return st;

@@ -128,7 +128,20 @@ static enum status replace_head(struct graph *graph, int32_t classes, struct err
     return graph_infer(graph, err);
 }
 
-static enum status take(const char *path, struct model *model, const struct dataset *data,
+/* Layers that were trained learn slower than the new one, the first ones slowest: `first` times as fast. */
+static void pace(struct graph *graph, double first)
+{
+    int32_t count = 0, index = 0;
+    for (int32_t i = 0; i < graph->count; i++)
+        count += layer_traits(graph->layers[i].kind)->weights != LAYER_WEIGHTS_NONE;
+    for (int32_t i = 0; i < graph->count && count > 1; i++) {
+        struct layer *layer = &graph->layers[i];
+        if (layer_traits(layer->kind)->weights != LAYER_WEIGHTS_NONE)
+            layer->pace = (float)pow(first, 1.0 - (double)index++ / (count - 1));
+    }
+}
+
+static enum status take(const char *path, struct model *model, const struct dataset *data, double depth_rate,
                         struct start_file *file, struct graph *graph, struct error *err)
 {
     file->path = path;
@@ -137,6 +150,8 @@ static enum status take(const char *path, struct model *model, const struct data
     enum status st = file->keeps_head ? ST_OK : replace_head(&model->graph, data->classes, err);
     if (st != ST_OK)
         return error_prefix(err, "%s", path);
+    if (!file->keeps_head)
+        pace(&model->graph, depth_rate);
     file->table = model->table; /* these change owner */
     file->values = model->values;
     *graph = model->graph;
@@ -146,9 +161,10 @@ static enum status take(const char *path, struct model *model, const struct data
     return ST_OK;
 }
 
-static enum status open_file(const char *path, const struct dataset *data, int32_t index,
+static enum status open_file(const struct job *job, const struct dataset *data, int32_t index,
                              struct start_files *files, struct error *err)
 {
+    const char *path = job->search.starts.items[index];
     struct model model;
     enum status st = start_file_read(path, &model, &files->items[index].origin, err);
     if (st == ST_OK)
@@ -156,14 +172,16 @@ static enum status open_file(const char *path, const struct dataset *data, int32
     if (st == ST_OK)
         st = take_normalisation(path, &model.about, data->channels, files, err);
     if (st == ST_OK)
-        st = take(path, &model, data, &files->items[index], &files->graphs[index], err);
+        st =
+            take(path, &model, data, job->train.depth_rate, &files->items[index], &files->graphs[index], err);
     model_free(&model);
     return st;
 }
 
-enum status start_files_open(const struct job_strings *starts, const struct dataset *data,
-                             struct start_files *files, struct error *err)
+enum status start_files_open(const struct job *job, const struct dataset *data, struct start_files *files,
+                             struct error *err)
 {
+    const struct job_strings *starts = &job->search.starts;
     enum status st = ST_OK;
     bool has_any = false;
     *files = (struct start_files){0};
@@ -178,7 +196,7 @@ enum status start_files_open(const struct job_strings *starts, const struct data
     files->count = starts->count;
     for (int32_t i = 0; st == ST_OK && i < starts->count; i++)
         if (job_start_is_file(starts->items[i]))
-            st = open_file(starts->items[i], data, i, files, err);
+            st = open_file(job, data, i, files, err);
     return st == ST_OK ? ST_OK : error_prefix(err, "search.starts");
 }
 

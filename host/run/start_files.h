@@ -33,11 +33,12 @@ struct start_files {
 enum status start_file_read(const char *path, struct model *model, struct onnx_origin *origin,
                             struct error *err);
 
-/* Reads them. A network that takes images of any size takes the data's. ST_RANGE for images of another size where it
+/* Reads those of search.starts. Where the last layer is replaced, the others have the pace that train.depth_rate says.
+ * A network that takes images of any size takes the data's. ST_RANGE for images of another size where it
  * doesn't, of another number of channels than the data's, and for two files that normalise images in different ways;
  * the message names the file, what was found and what was expected. On any status `files` is to be closed. */
-enum status start_files_open(const struct job_strings *starts, const struct dataset *data,
-                             struct start_files *files, struct error *err);
+enum status start_files_open(const struct job *job, const struct dataset *data, struct start_files *files,
+                             struct error *err);
 void start_files_close(struct start_files *files); /* a zeroed one is allowed */
 
 /* What the file of `start` has of a network's weights is put into values[table->total]: the tensors of the same layer,

@@ -69,6 +69,30 @@ static struct dataset data_of(char **class_names, int32_t classes)
         .class_names = class_names, .classes = classes, .channels = 1, .height = 8, .width = 8};
 }
 
+static struct job job_of(char *start)
+{
+    return (struct job){.search = {.starts = {.count = 1, .items = {start}}}, .train = {.depth_rate = 0.01}};
+}
+
+/* A kept network learns as it did; with a new last layer from 0.01 times the rate up to all of it. */
+static void check_paces(const struct graph *graph, bool keeps)
+{
+    double before = 0.0, ratio = 0.0;
+    for (int32_t i = 0; i < graph->count; i++) {
+        const double pace = (double)graph->layers[i].pace;
+        if (layer_traits(graph->layers[i].kind)->weights == LAYER_WEIGHTS_NONE)
+            continue;
+        if (keeps || before == 0.0)
+            assert_true(fabs(pace - (keeps ? 1.0 : 0.01)) < 1e-6);
+        else if (ratio == 0.0)
+            ratio = pace / before;
+        else
+            assert_true(fabs(pace / before - ratio) < 1e-5 * ratio);
+        before = pace;
+    }
+    assert_true(before == 1.0 && (keeps || ratio > 1.0));
+}
+
 /* How many of the file's tensors its starting network begins with; the others are as they were. */
 static int32_t filled(const struct start_files *files, const struct model *model)
 {
@@ -108,7 +132,7 @@ static void keeps_the_head_of_the_same_classes(void **state)
     } cases[] = {{names, 3, true}, {others, 3, false}, {swapped, 3, false}, {names, 2, false}};
     const struct model_about about = about_of(names, 3);
     char *folder = data_files_folder(), *path = write_model(folder, "old.safetensors", IMAGE, &about);
-    const struct job_strings starts = {.count = 1, .items = {path}};
+    const struct job job = job_of(path);
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct dataset data = data_of(cases[i].classes, cases[i].count);
@@ -116,12 +140,13 @@ static void keeps_the_head_of_the_same_classes(void **state)
         struct model model;
         struct error err;
         check(model_load(path, &model, &err), &err);
-        check(start_files_open(&starts, &data, &files, &err), &err);
+        check(start_files_open(&job, &data, &files, &err), &err);
         const struct graph *graph = &files.graphs[0];
         assert_int_equal(files.items[0].keeps_head, cases[i].keeps);
         assert_string_equal(files.items[0].hash, model.hash);
         assert_int_equal(graph->layers[graph->count - 1].shape.c, cases[i].count);
         assert_int_equal(filled(&files, &model), model.table.count - (cases[i].keeps ? 0 : 2));
+        check_paces(graph, cases[i].keeps);
         assert_true(files.normalise && files.mean[0] == 0.4f && files.deviation[0] == 0.2f);
         start_files_close(&files);
         model_free(&model);
@@ -146,8 +171,8 @@ static void reads_onnx(void **state)
     check(onnx_write(&model, NULL, NULL, &bytes, &length, &err), &err);
     data_files_write(folder, "old.onnx", bytes, length, false);
     char *other = file_join(folder, "old.onnx");
-    const struct job_strings starts = {.count = 1, .items = {other}};
-    check(start_files_open(&starts, &data, &files, &err), &err);
+    const struct job job = job_of(other);
+    check(start_files_open(&job, &data, &files, &err), &err);
     assert_true(files.items[0].keeps_head && files.normalise);
     assert_true(fabsf(files.mean[0] - 0.4f) < 1e-6f && fabsf(files.deviation[0] - 0.2f) < 1e-6f);
     assert_int_equal(filled(&files, &model), model.table.count);
@@ -166,13 +191,13 @@ static void takes_images_of_the_data(void **state)
     const struct dataset data = data_of(names, 3);
     char *folder = data_files_folder();
     char *path = write_model(folder, "large.safetensors", (struct shape){.c = 1, .h = 24, .w = 16}, &about);
-    const struct job_strings starts = {.count = 1, .items = {path}};
+    const struct job job = job_of(path);
     struct start_files files;
     struct model model;
     struct error err;
     (void)state;
     check(model_load(path, &model, &err), &err);
-    check(start_files_open(&starts, &data, &files, &err), &err);
+    check(start_files_open(&job, &data, &files, &err), &err);
     const struct shape *image = &files.graphs[0].layers[0].shape;
     assert_true(image->c == 1 && image->h == 8 && image->w == 8);
     assert_int_equal(files.graphs[0].next_id, model.graph.next_id);
@@ -214,9 +239,10 @@ static void refuses_what_does_not_fit(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct dataset data = data_of(names, 3);
         const struct job_strings *starts = &cases[i].starts;
+        const struct job job = {.search = {.starts = *starts}, .train = {.depth_rate = 0.01}};
         struct start_files files;
         struct error err;
-        assert_int_equal(start_files_open(starts, &data, &files, &err), cases[i].status);
+        assert_int_equal(start_files_open(&job, &data, &files, &err), cases[i].status);
         start_files_close(&files);
         snprintf(text, sizeof(text), "search.starts: %s%s", starts->items[starts->count - 1], cases[i].told);
         assert_string_equal(err.message, text);
