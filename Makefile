@@ -216,17 +216,17 @@ PROGRAMS := nasrun $(TOOLS)
 PLUGINS := libnasrun_cuda.so libnasrun_cuda12.so
 PAGES := $(PROGRAMS:%=man/man1/%.1) man/man5/nasrun.cfg.5 $(PROGRAMS:%=bash-completion/completions/%) $(PROGRAMS:%=zsh/site-functions/_%)
 INSTALLED := $(foreach f,$(PROGRAMS),$(BIN)/$f:bin/$f) $(foreach f,$(PAGES),$(MANUAL)/$f:share/$f) \
-	$(foreach f,$(wildcard samples/*),$f:share/nasrun/$f) \
+	$(foreach f,$(wildcard samples/*.* samples/*/*.*),$f:share/nasrun/$f) \
 	$(foreach f,README.md LICENSE CHANGELOG.md spec/REFERENCE.md,$f:share/doc/nasrun/$(notdir $f))
 INSTALLED_PLUGINS = $(if $(PLUGIN),$(foreach f,$(PLUGINS:%=$(BIN)/%),$(if $(wildcard $f),$f:lib/$(notdir $f))))
 half = $(word $(1),$(subst :, ,$(2)))
 install: all man
-	@set -e; $(foreach pair,$(INSTALLED) $(INSTALLED_PLUGINS),install -D -m $(if $(findstring :bin/,$(pair)),755,644) \
+	@set -e; $(foreach pair,$(INSTALLED) $(INSTALLED_PLUGINS),install -D -m $(if $(findstring :bin/,$(pair))$(filter %.sh,$(pair)),755,644) \
 		$(call half,1,$(pair)) '$(DESTDIR)$(PREFIX)/$(call half,2,$(pair))';)
 	@echo 'installed in $(DESTDIR)$(PREFIX)'
 uninstall:
 	@rm -f $(foreach pair,$(INSTALLED),'$(DESTDIR)$(PREFIX)/$(call half,2,$(pair))') $(PLUGINS:%='$(DESTDIR)$(PREFIX)/lib/%')
-	@for folder in share/nasrun/samples share/nasrun share/doc/nasrun; do \
+	@for folder in share/nasrun/samples/pretrained share/nasrun/samples share/nasrun share/doc/nasrun; do \
 		[ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(PREFIX)/$$folder"; \
 	done
 

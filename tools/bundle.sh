@@ -117,7 +117,7 @@ strip "$made"/bin/* $(find "$made/lib" -name 'libnasrun_cuda*')
 
 # ---- what lies beside them ----
 
-cp samples/* "$made/share/nasrun/samples/"
+cp -r samples/* "$made/share/nasrun/samples/"
 LD_LIBRARY_PATH=$made/lib "$manual" "$made/share" # manual pages and completions
 cp "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf \
     "$made/share/nasrun/fonts/"

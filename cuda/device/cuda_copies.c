@@ -138,7 +138,7 @@ enum status cuda_copies_find(struct device_program *prepared, struct error *err)
                                                     .count = tensor->count,
                                                     .trained = tensor->trained,
                                                     .part = (int32_t)weight_part(tensor),
-                                                    .gain = tensor->gain};
+                                                    .rate = tensor->rate};
     }
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct prog_op *op = &program->ops[i];

@@ -386,7 +386,7 @@ struct cuda_weight {
     uint64_t count;     /* floats */
     int32_t trained;    /* 0: running statistics, and what is frozen */
     int32_t part;       /* enum optimizer_part, of what is trained */
-    float gain;         /* struct weight_tensor's */
+    float rate;         /* struct weight_tensor's */
     int32_t orthogonal; /* it has an update; if not, the next field is not read */
     uint64_t update;    /* offset of that, in floats; a multiple of CUDA_CHUNK */
 

@@ -175,7 +175,7 @@ template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) upda
             for (int j = 0; !w.orthogonal && j < CUDA_CHANNELS; j++)
                 g.v[j] *= factor;
             const float keep = kept[w.part],
-                        own = rate * optimizer_rate(&u.optimizer, (optimizer_part)w.part, w.gain);
+                        own = rate * optimizer_rate(&u.optimizer, (optimizer_part)w.part, w.rate);
             if (w.orthogonal)
                 step_update(own, keep, g, &p);
             else if (adamw)

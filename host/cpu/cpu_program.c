@@ -115,7 +115,7 @@ static void list_ranges(struct device_program *prepared)
                                                                                   .gradient = gradient,
                                                                                   .orthogonal = update >= 0,
                                                                                   .part = weight_part(tensor),
-                                                                                  .gain = tensor->gain};
+                                                                                  .rate = tensor->rate};
     }
 }
 

@@ -64,7 +64,7 @@ void cpu_kernel_optimizer(const struct cpu_optimizer *update)
     for (int32_t r = 0; r < update->range_count; r++) {
         const struct cpu_weight_range *range = &update->ranges[r];
         struct factors u = common;
-        u.rate = update->rate * optimizer_rate(optimizer, range->part, range->gain);
+        u.rate = update->rate * optimizer_rate(optimizer, range->part, range->rate);
         u.keep = (float)(1.0 - (double)update->rate * (double)optimizer_decay(optimizer, range->part));
 #pragma omp for schedule(static) nowait
         for (size_t i = 0; i < range->count; i += CPU_SHARE) {

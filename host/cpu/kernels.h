@@ -312,7 +312,7 @@ struct cpu_weight_range {
     size_t gradient;      /* offset of its gradient, or of its update */
     bool orthogonal;      /* it has an update: first is not touched */
     enum optimizer_part part;
-    float gain; /* struct weight_tensor's */
+    float rate; /* struct weight_tensor's */
 };
 
 /* Updates value (and first, second). SGD reads 3, writes 2; AdamW reads 4, writes 3. */

@@ -57,11 +57,11 @@ enum optimizer_part {
     OPTIMIZER_HIDDEN, /* kernels of all other convolutions */
 };
 
-/* `gain`: the weight tensor's (host/net/graph.h). */
-RANDOM_INLINE float optimizer_rate(const struct optimizer *o, enum optimizer_part part, float gain)
+/* `rate`: the weight tensor's (host/net/graph.h). */
+RANDOM_INLINE float optimizer_rate(const struct optimizer *o, enum optimizer_part part, float rate)
 {
     const bool orthogonal = part == OPTIMIZER_HIDDEN && o->kind == OPTIMIZER_MUON;
-    return gain * gain * (part == OPTIMIZER_BIAS ? o->bias_rate : orthogonal ? o->muon_rate : 1.0f);
+    return rate * (part == OPTIMIZER_BIAS ? o->bias_rate : orthogonal ? o->muon_rate : 1.0f);
 }
 
 RANDOM_INLINE float optimizer_decay(const struct optimizer *o, enum optimizer_part part)

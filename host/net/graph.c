@@ -192,6 +192,9 @@ static enum status layer_shape(const struct graph *graph, const struct layer *la
     case FAMILY_INPUT: /* refused above */
         break;
     }
+    if (st == ST_OK && !(layer->pace > 0.0f && layer->pace <= 1.0f))
+        st = error_set(err, ST_RANGE, "layer %u (%s): pace is %g, expected above 0 and at most 1",
+                       (unsigned)layer->id, layer_kind_name(layer->kind), (double)layer->pace);
     if (st != ST_OK)
         return st;
     if (check_range(layer, "output height", out.h, 1, GRAPH_MAX_SIDE, err) != ST_OK ||
@@ -290,6 +293,8 @@ enum status graph_insert(struct graph *graph, int32_t index, struct layer layer,
                          (unsigned)layer.id, layer_kind_name(layer.kind), graph->count, GRAPH_MAX_LAYERS);
     if (layer.gain == 0.0f)
         layer.gain = 1.0f;
+    if (layer.pace == 0.0f)
+        layer.pace = 1.0f;
     enum status st = layer_shape(graph, &layer, index, &layer.shape, err);
     if (st != ST_OK)
         return st;

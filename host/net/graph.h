@@ -61,6 +61,9 @@ struct layer {
     /* dense: trained as if it computed gain times its result with weights that are 1 / gain times as large: they begin
      * gain times as large, and learn gain^2 times as fast. In (0, 16]; 0 is taken as 1. */
     float gain;
+    /* conv, batch_norm, dense: what the learning rate of its weights is multiplied by, for networks that were trained
+     * elsewhere. In (0, 1]; 0 is taken as 1. */
+    float pace;
     struct shape shape; /* of the output; set by graph_infer */
 };
 
@@ -117,6 +120,7 @@ struct weight_tensor {
     bool trained;    /* false for the running statistics and for what is frozen */
     bool hidden;     /* the kernel of a convolution without groups that does not read the image */
     float gain;      /* its layer's; 1 where that has none */
+    float rate;      /* what its learning rate is multiplied by: gain^2, times its layer's pace */
 };
 
 struct weight_table {

@@ -45,6 +45,7 @@ enum layer_field {
     FIELD_INIT = 256,
     FIELD_FROZEN = 512,
     FIELD_GAIN = 1024,
+    FIELD_PACE = 2048,
     FIELD_WINDOW = FIELD_KERNEL | FIELD_STRIDE | FIELD_PAD
 };
 

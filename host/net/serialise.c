@@ -51,6 +51,8 @@ static bool put_settings(cJSON *object, const struct layer *layer)
         ok = ok && cJSON_AddTrueToObject(object, "frozen") != NULL;
     if (fields & FIELD_GAIN && layer->gain != 1.0f)
         ok = ok && put_number(object, "gain", layer->gain);
+    if (fields & FIELD_PACE && layer->pace != 1.0f)
+        ok = ok && put_number(object, "pace", layer->pace);
     return ok;
 }
 
@@ -164,7 +166,7 @@ static enum status check_keys(const cJSON *object, enum layer_kind kind, struct 
                 {"out", FIELD_OUT},   {"kernel", FIELD_KERNEL}, {"stride", FIELD_STRIDE},
                 {"pad", FIELD_PAD},   {"groups", FIELD_GROUPS}, {"bias", FIELD_BIAS},
                 {"rate", FIELD_RATE}, {"init", FIELD_INIT},     {"frozen", FIELD_FROZEN},
-                {"gain", FIELD_GAIN}};
+                {"gain", FIELD_GAIN}, {"pace", FIELD_PACE}};
     unsigned allowed = layer_traits(kind)->fields | FIELD_EVERY;
     unsigned seen = 0;
     const cJSON *item;
@@ -214,22 +216,33 @@ static enum status get_init(const cJSON *json, enum layer_init *init, struct err
                      cJSON_IsString(json) ? json->valuestring : "no text");
 }
 
+/* A number above 0, which may be absent. */
+static enum status get_factor(const cJSON *object, const char *key, double most, float *value,
+                              struct error *err)
+{
+    const cJSON *json = get(object, key);
+    if (json == NULL)
+        return ST_OK;
+    /* As float: what rounds to 0 would be taken for nothing said. */
+    if (!cJSON_IsNumber(json) || !((float)json->valuedouble > 0.0f && json->valuedouble <= most))
+        return error_set(err, ST_FORMAT, "\"%s\" is not a number above 0 and up to %g", key, most);
+    *value = (float)json->valuedouble;
+    return ST_OK;
+}
+
 /* What a training does with the layer's weights; each may be absent. */
 static enum status get_training(const cJSON *object, struct layer *layer, struct error *err)
 {
-    const cJSON *gain = get(object, "gain");
     enum status st = get_switch(get(object, "bias"), "bias", &layer->bias, err);
     if (st == ST_OK)
         st = get_switch(get(object, "frozen"), "frozen", &layer->frozen, err);
     if (st == ST_OK)
         st = get_init(get(object, "init"), &layer->init, err);
-    if (st != ST_OK || gain == NULL)
-        return st;
-    /* As float: what rounds to 0 would be taken for nothing said. */
-    if (!cJSON_IsNumber(gain) || !((float)gain->valuedouble > 0.0f && gain->valuedouble <= GRAPH_MAX_GAIN))
-        return error_set(err, ST_FORMAT, "\"gain\" is not a number above 0 and up to %g", GRAPH_MAX_GAIN);
-    layer->gain = (float)gain->valuedouble;
-    return ST_OK;
+    if (st == ST_OK)
+        st = get_factor(object, "gain", GRAPH_MAX_GAIN, &layer->gain, err);
+    if (st == ST_OK)
+        st = get_factor(object, "pace", 1.0, &layer->pace, err);
+    return st;
 }
 
 static enum status get_settings(const cJSON *object, struct layer *layer, struct error *err)
@@ -369,6 +382,8 @@ static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
         hash = hash_number(hash, layer->frozen);
     if (fields & FIELD_GAIN)
         hash = hash_number(hash, (uint64_t)(layer->gain * 16777216.0f));
+    if (fields & FIELD_PACE && layer->pace != 1.0f) /* others have the hash of older versions */
+        hash = hash_number(hash, (uint64_t)(layer->pace * 16777216.0f));
     if (layer->kind == LAYER_ADD) /* whose summands have no order */
         return hash_number(hash, hashes[layer->inputs[0]] + hashes[layer->inputs[1]]);
     for (int32_t i = 0; i < layer->input_count; i++)

@@ -96,13 +96,15 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
             if (!layer_has(layer, role))
                 continue;
             struct weight_tensor *tensor = &table->tensors[table->count++];
+            const float gain = layer->kind == LAYER_DENSE ? layer->gain : 1.0f;
             *tensor = (struct weight_tensor){.layer_id = layer->id,
                                              .layer = l,
                                              .role = role,
                                              .offset = table->total,
                                              .trained = is_trained(layer, role),
                                              .hidden = is_hidden(layer, role),
-                                             .gain = layer->kind == LAYER_DENSE ? layer->gain : 1.0f};
+                                             .gain = gain,
+                                             .rate = gain * gain * layer->pace};
             tensor_dims(graph, layer, role, tensor->dims);
             tensor->count = (size_t)tensor->dims[0] * (size_t)tensor->dims[1] * (size_t)tensor->dims[2] *
                             (size_t)tensor->dims[3];

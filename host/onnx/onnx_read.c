@@ -2,6 +2,7 @@
 
 #include "host/base/file.h"
 #include "host/base/labels.h"
+#include "host/base/text.h"
 #include "host/device/temperature.h"
 #include "host/model/model_metadata.h"
 #include "host/onnx/onnx_reading.h"
@@ -14,6 +15,9 @@
 
 _Static_assert(ONNX_CHANNELS == sizeof(((struct model_about *)0)->mean) / sizeof(float),
                "one mean a channel");
+
+/* Of pixels from 0 to 1: less is no image's. */
+static const double LEAST_DEVIATION = 1e-3;
 
 enum { OLDEST_OPSET = 7, MOST_NODES = 8 * GRAPH_MAX_LAYERS };
 
@@ -272,8 +276,9 @@ static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
 }
 
 /* The numbers of that key are what was rounded when the normalisation was written: where they say the same, they are
- * taken. */
-static void take_exactly(const Onnx__ModelProto *proto, const char *key, int32_t channels, float *values)
+ * taken; and in any case for a network that has no normalisation of its own (`open`), if they are within bounds. */
+static void take_exactly(const Onnx__ModelProto *proto, const char *key, int32_t channels, bool open,
+                         double least, float *values)
 {
     const char *text = metadata_of(proto, key);
     cJSON *numbers = text != NULL ? cJSON_Parse(text) : NULL;
@@ -281,7 +286,8 @@ static void take_exactly(const Onnx__ModelProto *proto, const char *key, int32_t
     for (int32_t c = 0; same && c < channels; c++) {
         const cJSON *number = cJSON_GetArrayItem(numbers, c);
         same = cJSON_IsNumber(number) &&
-               fabs(number->valuedouble - (double)values[c]) <= 1e-6 * (fabs((double)values[c]) + 1e-3);
+               (fabs(number->valuedouble - (double)values[c]) <= 1e-6 * (fabs((double)values[c]) + 1e-3) ||
+                (open && number->valuedouble >= least && number->valuedouble <= 1.0));
     }
     for (int32_t c = 0; same && c < channels; c++)
         values[c] = (float)cJSON_GetArrayItem(numbers, c)->valuedouble;
@@ -301,8 +307,11 @@ static void tell_about(const struct onnx_reading *reading, const Onnx__ModelProt
         model->about.deviation[c] = (float)deviation;
         model->about.mean[c] = (float)(-(double)reading->summand[c] * deviation);
     }
-    take_exactly(proto, "mean", graph->layers[0].shape.c, model->about.mean);
-    take_exactly(proto, "deviation", graph->layers[0].shape.c, model->about.deviation);
+    bool open = true;
+    for (int32_t c = 0; c < graph->layers[0].shape.c; c++)
+        open = open && model->about.mean[c] == 0.0f && model->about.deviation[c] == 1.0f;
+    take_exactly(proto, "mean", graph->layers[0].shape.c, open, 0.0, model->about.mean);
+    take_exactly(proto, "deviation", graph->layers[0].shape.c, open, LEAST_DEVIATION, model->about.deviation);
 }
 
 /* The names that the file has, or the classes' numbers; NULL when out of memory, or for what is no JSON. */
@@ -422,4 +431,16 @@ enum status onnx_read(const unsigned char *bytes, size_t length, struct model *m
     if (proto != NULL)
         onnx__model_proto__free_unpacked(proto, NULL);
     return st;
+}
+
+void onnx_read_origin(const unsigned char *bytes, size_t length, struct onnx_origin *origin)
+{
+    *origin = (struct onnx_origin){0};
+    Onnx__ModelProto *proto = onnx__model_proto__unpack(NULL, length, bytes);
+    if (proto == NULL)
+        return;
+    const char *name = metadata_of(proto, "name"), *license = metadata_of(proto, "license");
+    text_shown(name != NULL ? name : "", origin->name, sizeof(origin->name));
+    text_shown(license != NULL ? license : "", origin->license, sizeof(origin->license));
+    onnx__model_proto__free_unpacked(proto, NULL);
 }

@@ -20,7 +20,8 @@
 
 #include <stddef.h>
 
-/* What the bytes say: graph, weight table, values; of `about` mean and deviation as the network normalises images, the
+/* What the bytes say: graph, weight table, values; of `about` mean and deviation as the network normalises images, or
+ * as the metadata "mean" and "deviation" say of one that leaves it to whoever calls it, the
  * temperature of the softmax or sigmoid, one view, and the classes' names from the metadata "class_names", or their
  * numbers; with a sigmoid thresholds from "label_thresholds", or 0.5; no id (-1), no hash. ST_FORMAT when they are no
  * ONNX model or contradict themselves, ST_UNSUPPORTED when they have what is not above. `codes`: of a network in whole
@@ -28,5 +29,11 @@
  * read. On any status model and codes are to be freed. */
 enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model,
                       struct quantisation *codes, struct error *err);
+
+/* What an ONNX file says of itself in the metadata "name" and "license"; "" where it says nothing. */
+struct onnx_origin {
+    char name[128], license[128];
+};
+void onnx_read_origin(const unsigned char *bytes, size_t length, struct onnx_origin *origin);
 
 #endif

@@ -72,7 +72,7 @@ enum status ref_run_optimizer(const struct op_call *call)
             continue;
         const enum optimizer_part part = weight_part(tensor);
         const int32_t made = prog_update_of(call->program, k);
-        update.rate = rate * (double)optimizer_rate(optimizer, part, tensor->gain);
+        update.rate = rate * (double)optimizer_rate(optimizer, part, tensor->rate);
         update.kept = 1 - rate * (double)optimizer_decay(optimizer, part);
         if (made >= 0)
             take_update(call, k, made, &update);

@@ -65,10 +65,14 @@ void facts_print_start_files(FILE *out, const struct history *history)
 {
     for (int32_t i = 0; i < history->start_file_count; i++) {
         const struct history_start_file *file = &history->start_files[i];
-        char path[NAME_BYTES];
+        char path[NAME_BYTES], name[NAME_BYTES], license[NAME_BYTES];
         fprintf(out, "start from a file: %s (%s), its last layer %s\n",
                 text_shown(file->path, path, sizeof(path)), file->hash,
                 file->keeps_head ? "kept" : "replaced by one of these classes");
+        if (file->name != NULL || file->license != NULL)
+            fprintf(out, "    its weights: %s, license %s\n",
+                    file->name != NULL ? text_shown(file->name, name, sizeof(name)) : "of no name",
+                    file->license != NULL ? text_shown(file->license, license, sizeof(license)) : "unknown");
     }
 }
 
@@ -202,7 +206,9 @@ static bool add_start_files(cJSON *json, const struct history *history)
             return false;
         }
         added = json_add_text(object, "file", file->path) && json_add_text(object, "hash", file->hash) &&
-                cJSON_AddBoolToObject(object, "keeps_head", file->keeps_head) != NULL;
+                cJSON_AddBoolToObject(object, "keeps_head", file->keeps_head) != NULL &&
+                (file->name == NULL || json_add_text(object, "name", file->name)) &&
+                (file->license == NULL || json_add_text(object, "license", file->license));
     }
     return added;
 }

@@ -119,7 +119,13 @@ static enum status read_start_file(struct history *history, const struct event_s
     struct history_start_file *file = &larger[history->start_file_count++];
     *file = (struct history_start_file){.keeps_head = event->keeps_head};
     enum status st = history_copy_text(event->file, &file->path, err);
-    return st == ST_OK ? history_copy_text(event->hash, &file->hash, err) : st;
+    if (st == ST_OK)
+        st = history_copy_text(event->hash, &file->hash, err);
+    if (st == ST_OK && event->name != NULL)
+        st = history_copy_text(event->name, &file->name, err);
+    if (st == ST_OK && event->license != NULL)
+        st = history_copy_text(event->license, &file->license, err);
+    return st;
 }
 
 static enum status read_stage(struct history *history, const struct event_stage *event, struct error *err)
@@ -388,6 +394,8 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->start_file_count; i++) {
         free(history->start_files[i].path);
         free(history->start_files[i].hash);
+        free(history->start_files[i].name);
+        free(history->start_files[i].license);
     }
     free(history->start_files);
     for (int32_t i = 0; i < history->device_count; i++)

@@ -38,7 +38,8 @@ struct history_data { /* what was loaded; a number that older journals lack is -
 
 struct history_start_file { /* a file among search.starts */
     char *path, *hash;
-    bool keeps_head; /* its last layer is not replaced */
+    char *name, *license; /* of the network, of its weights, as the file says; NULL: it does not */
+    bool keeps_head;      /* its last layer is not replaced */
 };
 
 struct history_model { /* one candidate */

@@ -3,6 +3,7 @@
 #include "host/base/file.h"
 #include "host/journal/event_read.h"
 #include "host/run/own_files.h"
+#include "host/run/pretrained.h"
 #include "spec/spec.h"
 
 #include <errno.h>
@@ -93,6 +94,8 @@ enum status folder_read_job(const struct options *options, struct job *job, char
     enum status st = options->resume != NULL
                          ? read_resumed(options, job, note, err)
                          : spec_read(options->job, options->overrides, options->override_count, job, err);
+    if (st == ST_OK)
+        st = pretrained_complete(job, err);
     if (st != ST_OK)
         return st;
     *folder = strdup(options->resume != NULL ? options->resume : job->output.dir);

@@ -6,6 +6,7 @@
 #include "host/run/engine.h"
 #include "host/run/folder.h"
 #include "host/run/options.h"
+#include "host/run/pretrained.h"
 #include "spec/spec.h"
 
 #include <stdio.h>
@@ -98,6 +99,8 @@ int main(int count, char **arguments)
         return COMMAND_DONE;
     case ACTION_DEVICES:
         return devices_list(stdout, &err) == ST_OK ? COMMAND_DONE : complain(&err);
+    case ACTION_PRETRAINED:
+        return pretrained_list(stdout, &err) == ST_OK ? COMMAND_DONE : complain(&err);
     case ACTION_RUN:
     case ACTION_CHECK:
     case ACTION_PLAN:

@@ -13,6 +13,7 @@ enum {
     OPTION_CHECK,
     OPTION_PLAN,
     OPTION_DEVICES,
+    OPTION_PRETRAINED,
     OPTION_PRINT_SPEC,
     OPTION_VERBOSE,
     OPTION_QUIET,
@@ -30,6 +31,8 @@ static const struct command_option option_table[] = {
     {OPTION_PLAN, 0, "plan", NULL, WORDS_NONE, "say what the run would take, without training"},
     {OPTION_CHECK, 0, "check", NULL, WORDS_NONE, "read and check the job file"},
     {OPTION_DEVICES, 0, "devices", NULL, WORDS_NONE, "list the devices that a job can run on"},
+    {OPTION_PRETRAINED, 0, "pretrained", NULL, WORDS_NONE,
+     "list the trained networks that \"pretrained\" in search.starts stands for the first of"},
     {OPTION_PRINT_SPEC, 0, "print-spec", NULL, WORDS_NONE,
      "every key of a job file: type, unit, range, default, meaning"},
     {OPTION_VERBOSE, 'v', "verbose", NULL, WORDS_NONE, "say more"},
@@ -107,6 +110,9 @@ static void take_option(const struct command_line *line, struct options *options
         break;
     case OPTION_DEVICES:
         options->action = ACTION_DEVICES;
+        break;
+    case OPTION_PRETRAINED:
+        options->action = ACTION_PRETRAINED;
         break;
     case OPTION_PRINT_SPEC:
         options->action = ACTION_PRINT_SPEC;

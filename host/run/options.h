@@ -11,6 +11,7 @@ enum action {
     ACTION_CHECK,      /* --check: read the job, say what is wrong */
     ACTION_PLAN,       /* --plan: say what the run would do */
     ACTION_DEVICES,    /* --devices: which devices there are */
+    ACTION_PRETRAINED, /* --pretrained: which networks lie in the user's data folder */
     ACTION_PRINT_SPEC, /* --print-spec: every key of a job file */
     ACTION_VERSION,
     ACTION_HELP,

@@ -83,8 +83,12 @@ enum status record_run(struct run *run, struct error *err)
 enum status record_start_file(struct run *run, int32_t start, struct error *err)
 {
     struct start_file *file = &run->files.items[start];
-    const struct event_start_file event = {
-        .file = file->path, .hash = file->hash, .keeps_head = file->keeps_head};
+    const struct event_start_file event = {.file = file->path,
+                                           .hash = file->hash,
+                                           .keeps_head = file->keeps_head,
+                                           .name = file->origin.name[0] != '\0' ? file->origin.name : NULL,
+                                           .license =
+                                               file->origin.license[0] != '\0' ? file->origin.license : NULL};
     enum status st = event_write_start_file(&run->journal, &event, run_time(run), err);
     for (int32_t i = 0; i < run->files.count; i++) { /* the baseline's may be one of the search's, too */
         const char *other = run->files.items[i].path;

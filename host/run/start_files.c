@@ -1,7 +1,7 @@
 #include "host/run/start_files.h"
 
 #include "host/base/file.h"
-#include "host/onnx/onnx_read.h"
+#include "host/net/resized.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static const double ROUNDING = 1e-5;
 
 /* ---- reading ---- */
 
-static enum status read_onnx(const char *path, struct model *model, struct error *err)
+static enum status read_onnx(const char *path, struct model *model, struct onnx_origin *origin,
+                             struct error *err)
 {
     char *bytes = NULL;
     size_t length;
@@ -25,23 +26,44 @@ static enum status read_onnx(const char *path, struct model *model, struct error
     st = onnx_read((const unsigned char *)bytes, length, model, NULL, err);
     if (st != ST_OK)
         error_prefix(err, "%s", path);
+    else
+        onnx_read_origin((const unsigned char *)bytes, length, origin);
     model_hash_text(bytes, length, model->hash);
     free(bytes);
     return st;
 }
 
-static enum status read_file(const char *path, struct model *model, struct error *err)
+enum status start_file_read(const char *path, struct model *model, struct onnx_origin *origin,
+                            struct error *err)
 {
-    return job_start_is_onnx(path) ? read_onnx(path, model, err) : model_load(path, model, err);
+    *model = (struct model){0};
+    *origin = (struct onnx_origin){0};
+    return job_start_is_onnx(path) ? read_onnx(path, model, origin, err) : model_load(path, model, err);
 }
 
 /* ---- what it has to be like ---- */
 
-static enum status check_image(const char *path, const struct shape *found, const struct dataset *data,
-                               struct error *err)
+/* Turned into one for the data's images, where it takes those of any size. */
+static enum status fit_image(const char *path, const struct dataset *data, struct graph *graph,
+                             struct error *err)
 {
+    const struct shape image = graph->layers[0].shape, *found = &image;
+    struct graph resized;
+    struct error misfit;
+    enum status st = ST_NONE;
     if (found->c == data->channels && found->h == data->height && found->w == data->width)
         return ST_OK;
+    if (found->c == data->channels)
+        st = graph_resized(graph, data->height, data->width, &resized, &misfit);
+    if (st == ST_OK) {
+        graph_free(graph);
+        *graph = resized;
+        return ST_OK;
+    }
+    if (st != ST_NONE) {
+        *err = misfit;
+        return st;
+    }
     return error_set(
         err, ST_RANGE,
         "%s: found a network for images of %d x %d x %d (channels, height, width), expected %d x %d x "
@@ -106,7 +128,20 @@ static enum status replace_head(struct graph *graph, int32_t classes, struct err
     return graph_infer(graph, err);
 }
 
-static enum status take(const char *path, struct model *model, const struct dataset *data,
+/* Layers that were trained learn slower than the new one, the first ones slowest: `first` times as fast. */
+static void pace(struct graph *graph, double first)
+{
+    int32_t count = 0, index = 0;
+    for (int32_t i = 0; i < graph->count; i++)
+        count += layer_traits(graph->layers[i].kind)->weights != LAYER_WEIGHTS_NONE;
+    for (int32_t i = 0; i < graph->count && count > 1; i++) {
+        struct layer *layer = &graph->layers[i];
+        if (layer_traits(layer->kind)->weights != LAYER_WEIGHTS_NONE)
+            layer->pace = (float)pow(first, 1.0 - (double)index++ / (count - 1));
+    }
+}
+
+static enum status take(const char *path, struct model *model, const struct dataset *data, double depth_rate,
                         struct start_file *file, struct graph *graph, struct error *err)
 {
     file->path = path;
@@ -115,6 +150,8 @@ static enum status take(const char *path, struct model *model, const struct data
     enum status st = file->keeps_head ? ST_OK : replace_head(&model->graph, data->classes, err);
     if (st != ST_OK)
         return error_prefix(err, "%s", path);
+    if (!file->keeps_head)
+        pace(&model->graph, depth_rate);
     file->table = model->table; /* these change owner */
     file->values = model->values;
     *graph = model->graph;
@@ -122,21 +159,6 @@ static enum status take(const char *path, struct model *model, const struct data
     model->values = NULL;
     model->graph = (struct graph){0};
     return ST_OK;
-}
-
-static enum status open_file(const char *path, const struct dataset *data, int32_t index,
-                             struct start_files *files, struct error *err)
-{
-    struct model model = {0};
-    enum status st = read_file(path, &model, err);
-    if (st == ST_OK)
-        st = check_image(path, &model.graph.layers[0].shape, data, err);
-    if (st == ST_OK)
-        st = take_normalisation(path, &model.about, data->channels, files, err);
-    if (st == ST_OK)
-        st = take(path, &model, data, &files->items[index], &files->graphs[index], err);
-    model_free(&model);
-    return st;
 }
 
 const char *start_files_key(const struct job *job, int32_t start)
@@ -147,6 +169,23 @@ const char *start_files_key(const struct job *job, int32_t start)
 const char *start_files_name(const struct job *job, int32_t start)
 {
     return start < job->search.starts.count ? job->search.starts.items[start] : job_baseline_start(job);
+}
+
+static enum status open_file(const struct job *job, const struct dataset *data, int32_t index,
+                             struct start_files *files, struct error *err)
+{
+    const char *path = start_files_name(job, index);
+    struct model model;
+    enum status st = start_file_read(path, &model, &files->items[index].origin, err);
+    if (st == ST_OK)
+        st = fit_image(path, data, &model.graph, err);
+    if (st == ST_OK)
+        st = take_normalisation(path, &model.about, data->channels, files, err);
+    if (st == ST_OK)
+        st =
+            take(path, &model, data, job->train.depth_rate, &files->items[index], &files->graphs[index], err);
+    model_free(&model);
+    return st;
 }
 
 enum status start_files_open(const struct job *job, const struct dataset *data, struct start_files *files,
@@ -171,7 +210,7 @@ enum status start_files_open(const struct job *job, const struct dataset *data, 
     files->count = count;
     for (int32_t i = 0; st == ST_OK && i < count; i++)
         if (job_start_is_file(start_files_name(job, i))) {
-            st = open_file(start_files_name(job, i), data, i, files, err);
+            st = open_file(job, data, i, files, err);
             if (st != ST_OK)
                 error_prefix(err, "%s", start_files_key(job, i));
         }

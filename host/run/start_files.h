@@ -7,11 +7,13 @@
 
 #include "host/data/dataset.h"
 #include "host/model/model_file.h"
+#include "host/onnx/onnx_read.h"
 #include "spec/job.h"
 
 struct start_file {
     const char *path; /* the job's; NULL: that start is a word, and all else is zero */
     char hash[MODEL_HASH_LENGTH];
+    struct onnx_origin origin; /* what an ONNX file says of itself */
     bool keeps_head; /* its classes are the data's, in their order; else the last layer is a new one */
     bool recorded;   /* it is in the journal */
     struct weight_table table;
@@ -29,9 +31,15 @@ struct start_files {
     float mean[4], deviation[4];
 };
 
-/* Reads them: search.starts, and behind them, where that names a network (job.h), baseline.start. ST_RANGE for images
- * of another size or number of channels than the data's, and for two files that normalise images in different ways; the
- * message names the key, the file, what was found and what was expected. On any status `files` is to be closed. */
+/* Reads one of them; the origin of a model.safetensors is empty. On any status the model is to be freed. */
+enum status start_file_read(const char *path, struct model *model, struct onnx_origin *origin,
+                            struct error *err);
+
+/* Reads them: search.starts, and behind them, where that names a network (job.h), baseline.start. Where the last layer is
+ * replaced, the others have the pace that train.depth_rate says. A network that takes images of any size takes the
+ * data's. ST_RANGE for images of another size where it doesn't, of another number of channels than the data's, and for
+ * two files that normalise images in different ways; the message names the key, the file, what was found and what was
+ * expected. On any status `files` is to be closed. */
 enum status start_files_open(const struct job *job, const struct dataset *data, struct start_files *files,
                              struct error *err);
 void start_files_close(struct start_files *files); /* a zeroed one is allowed */

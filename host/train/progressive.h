@@ -16,9 +16,7 @@ bool progressive_pays(struct shape image);
 /* Which of the sizes a training has at that progress. */
 int32_t progressive_size_at(double progress);
 
-/* The network for images of that size, 0 being the smallest, a pool over all of a map fitted to it: the caller's to
- * free. ST_NONE where there is no such network: its weights would have other shapes (a dense layer over a map), or a
- * window would not fit. */
+/* The network for images of that size, 0 being the smallest, as graph_resized makes it: the caller's to free. */
 enum status progressive_graph(const struct graph *graph, int32_t size, struct graph *smaller,
                               struct error *err);
 

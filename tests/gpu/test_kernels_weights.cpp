@@ -67,7 +67,7 @@ uint64_t weight_case::take(int32_t part, size_t count)
     w.count = count;
     w.trained = part != KEPT;
     w.part = w.trained ? part : OPTIMIZER_KERNEL;
-    w.gain = weights.size() % 3 == 1 ? 0.5f : 1.0f;
+    w.rate = weights.size() % 3 == 1 ? 0.25f : 1.0f;
     w.copy = copied;
     w.first_row = rows;
     total += cuda_chunk_count(count) * CUDA_CHUNK;
@@ -457,7 +457,7 @@ static void check_update(const kernel_run &run)
         const bool moves = changed && owner.trained, bias = owner.part == OPTIMIZER_BIAS,
                    hidden = owner.part == OPTIMIZER_HIDDEN;
         const double g = c.gradient[i], exact = moves || ahead ? 1.0 : 0.0,
-                     own = rate * (double)owner.gain * (double)owner.gain *
+                     own = rate * (double)owner.rate *
                            (bias                                 ? (double)c.o.bias_rate
                             : hidden && c.kind == OPTIMIZER_MUON ? (double)c.o.muon_rate
                                                                  : 1.0),

@@ -255,6 +255,17 @@ static void test_training_of_layers(void **state)
         assert_int_equal(graph_append(&graph, dense, &index, &err), ST_OK);
         assert_true(graph.layers[index].gain == gains[i][1]);
     }
+    const float paces[][2] = {{0.0f, 1.0f}, {1e-3f, 1e-3f}, {1.0f, 1.0f}};
+    for (size_t i = 0; i < sizeof(paces) / sizeof(paces[0]); i++) {
+        dense.pace = norm.pace = paces[i][0];
+        assert_int_equal(graph_append(&graph, dense, &index, &err), ST_OK);
+        assert_true(graph.layers[index].pace == paces[i][1]);
+        assert_int_equal(graph_append(&graph, norm, &index, &err), ST_OK);
+        assert_true(graph.layers[index].pace == paces[i][1]);
+    }
+    norm.pace = 1.5f;
+    assert_int_equal(graph_append(&graph, norm, &index, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "(batch_norm): pace is 1.5, expected above 0 and at most 1"));
     graph_free(&graph);
 }
 

@@ -130,6 +130,9 @@ static void test_training_round_trip(void **state)
         {"", "", ",\"gain\":0.125"},
         {"", "", ",\"gain\":16"},
         {"", "", ",\"gain\":0.1111111119389534"},
+        {",\"pace\":0.125", "", ""},
+        {"", ",\"pace\":0.125", ""},
+        {"", "", ",\"gain\":0.125,\"pace\":0.5"},
     };
     enum { CASES = sizeof(cases) / sizeof(cases[0]) };
     uint64_t fingerprints[CASES];
@@ -161,7 +164,7 @@ static void test_training_said(void **state)
     (void)state;
     static const char said[] = "{\"input\":[3,8,8],\"next_id\":3,\"layers\":["
                                "{\"id\":1,\"kind\":\"conv\",\"inputs\":[0],\"out\":4,\"kernel\":[1,1],"
-                               "\"init\":\"he\",\"frozen\":false},"
+                               "\"init\":\"he\",\"frozen\":false,\"pace\":0.25},"
                                "{\"id\":2,\"kind\":\"dense\",\"inputs\":[1],\"out\":3,\"gain\":1}]}";
     struct graph graph;
     struct error err;
@@ -170,6 +173,7 @@ static void test_training_said(void **state)
     assert_int_equal(graph.layers[1].init, LAYER_INIT_HE);
     assert_false(graph.layers[1].frozen);
     assert_true(graph.layers[2].gain == 1.0f);
+    assert_true(graph.layers[1].pace == 0.25f && graph.layers[2].pace == 1.0f);
     graph_free(&graph);
 }
 
@@ -217,6 +221,7 @@ static void test_refuses(void **state)
         {"\"inputs\":[5]", "\"inputs\":[5],\"init\":\"he\"", "key \"init\" is none"},
         {"\"inputs\":[2]", "\"inputs\":[2],\"frozen\":true", "key \"frozen\" is none"},
         {"\"out\":3,", "\"out\":3,\"gain\":0,", "\"gain\" is not a number above 0 and up to 16"},
+        {"\"out\":3,", "\"out\":3,\"pace\":2,", "\"pace\" is not a number above 0 and up to 1"},
         {"\"out\":3,", "\"out\":3,\"gain\":16.5,", "\"gain\" is not a number above 0"},
         {"\"out\":3,", "\"out\":3,\"gain\":\"2\",", "\"gain\" is not a number above 0"},
         {"\"out\":3,", "\"out\":3,\"gain\":1e-60,", "\"gain\" is not a number above 0"},

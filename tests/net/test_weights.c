@@ -445,6 +445,8 @@ static void test_gain(void **state)
         struct weight_table table;
         graph.layers[3].gain = i == 0 ? 1.0f : 0.25f;
         graph.layers[3].bias = true;
+        for (int32_t l = 1; l < 3; l++)
+            graph.layers[l].pace = 0.5f;
         assert_int_equal(graph_infer(&graph, &err), ST_OK);
         assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
         total = table.total;
@@ -453,6 +455,10 @@ static void test_gain(void **state)
         weight_initialise(&table, &graph, 5, NULL, values[i]);
         for (int32_t t = 0; t < table.count; t++)
             assert_true(table.tensors[t].gain == (table.tensors[t].layer == 3 ? graph.layers[3].gain : 1.0f));
+        for (int32_t t = 0; t < table.count; t++)
+            assert_true(table.tensors[t].rate == (table.tensors[t].layer < 3 ? 0.5f
+                                                  : i == 0                   ? 1.0f
+                                                                             : 0.0625f));
         if (i == 1)
             for (int32_t t = 0; t < table.count; t++)
                 for (size_t k = 0; k < table.tensors[t].count; k++) {

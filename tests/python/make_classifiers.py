@@ -1,6 +1,7 @@
 """Classifiers as others write them, with random weights: make_classifiers.py DIR writes NAME.onnx and NAME.answers for
 `test_onnx --read`. The answers are onnxruntime's logits for IMAGES images of bytes; a network sees value / 255.
-Each family is small, and each writes its file in another of the ways that files are written in."""
+Each family is small, and each writes its file in another of the ways that files are written in.
+make_classifiers.py DIR FILE.onnx does the same for a file that is there, with its weights."""
 
 import os
 import sys
@@ -9,6 +10,10 @@ import numpy
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../samples/pretrained"))
+import convert
 
 CHANNELS, SIDE, CLASSES, IMAGES = 3, 16, 10, 2
 
@@ -108,12 +113,12 @@ class Network:
             file.write(answers)
 
 
-def answers_of(model, name):
+def answers_of(model, name, image=(CHANNELS, SIDE, SIDE)):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    shape = (IMAGES, CHANNELS, SIDE, SIDE)
+    shape = (IMAGES, *image)
     pixels = numpy.random.default_rng(len(name)).integers(0, 256, shape, numpy.uint8)
     logits = session.run(None, {"image": (pixels / 255).astype(numpy.float32)})[0]
     return pixels.tobytes() + logits.astype(numpy.float64).tobytes()
@@ -245,8 +250,36 @@ def padded(folder):
     net.write(folder, "padded", net.gemm(x, 16, CLASSES))
 
 
+def lite(folder):
+    """As samples/pretrained/convert.py writes it: normalisation in front, TensorFlow's padding."""
+    net = Network(8, convert.OPSET)
+
+    def weight_of(name, shape):
+        if name.endswith("running_var"):
+            return net.random.uniform(0.5, 2, shape)
+        fan = numpy.prod(shape[1:]) if len(shape) > 1 else 1
+        return net.random.normal(name.endswith("weight") and len(shape) == 1, numpy.sqrt(2 / fan) if fan > 1 else 0.2, shape)
+
+    writer = convert.make(weight_of, 0.25, 1.0, SIDE, CLASSES)
+    net.nodes, net.tensors = writer.nodes, writer.tensors
+    net.write(folder, "lite", net.nodes[-1].output[0])
+
+
+def real(folder, path):
+    """One that convert.sh got, and onnxruntime's answers."""
+    model = onnx.load(path)
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    name = os.path.splitext(os.path.basename(path))[0]
+    onnx.save(model, os.path.join(folder, name + ".onnx"))
+    with open(os.path.join(folder, name + ".answers"), "wb") as file:
+        file.write(answers_of(model, name, shape))
+
+
 def main():
-    for family in (resnet, vgg, densenet, mobilenet2, efficientnet, senet, padded):
+    if len(sys.argv) > 2:
+        real(sys.argv[1], sys.argv[2])
+        return
+    for family in (resnet, vgg, densenet, mobilenet2, efficientnet, senet, padded, lite):
         family(sys.argv[1])
 
 

@@ -53,6 +53,7 @@ static void test_actions(void **state)
         {"job.cfg --check", ACTION_CHECK},
         {"--plan job.cfg", ACTION_PLAN},
         {"--devices", ACTION_DEVICES},
+        {"--pretrained", ACTION_PRETRAINED},
         {"--print-spec", ACTION_PRINT_SPEC},
         {"--version", ACTION_VERSION},
         {"--help", ACTION_HELP},

@@ -32,8 +32,8 @@ static struct model_about about_of(char **class_names, int32_t classes)
 {
     return (struct model_about){.class_names = class_names,
                                 .classes = classes,
-                                .mean = {0.4f},
-                                .deviation = {0.2f},
+                                .mean = {0.4f, 0.4f, 0.4f},
+                                .deviation = {0.2f, 0.2f, 0.2f},
                                 .fit = "stretch",
                                 .views = 1,
                                 .temperature = 1.0f,
@@ -73,9 +73,28 @@ static struct dataset data_of(char **class_names, int32_t classes)
 static struct job job_of(struct job_strings starts, char *baseline)
 {
     static char none[] = "none";
-    struct job job = {.search.starts = starts};
+    struct job job = {.search.starts = starts, .train.depth_rate = 0.01};
     job.baseline.start = (struct job_strings){.count = 1, .items = {baseline != NULL ? baseline : none}};
     return job;
+}
+
+/* A kept network learns as it did; with a new last layer from 0.01 times the rate up to all of it. */
+static void check_paces(const struct graph *graph, bool keeps)
+{
+    double before = 0.0, ratio = 0.0;
+    for (int32_t i = 0; i < graph->count; i++) {
+        const double pace = (double)graph->layers[i].pace;
+        if (layer_traits(graph->layers[i].kind)->weights == LAYER_WEIGHTS_NONE)
+            continue;
+        if (keeps || before == 0.0)
+            assert_true(fabs(pace - (keeps ? 1.0 : 0.01)) < 1e-6);
+        else if (ratio == 0.0)
+            ratio = pace / before;
+        else
+            assert_true(fabs(pace / before - ratio) < 1e-5 * ratio);
+        before = pace;
+    }
+    assert_true(before == 1.0 && (keeps || ratio > 1.0));
 }
 
 /* How many of the file's tensors its starting network begins with; the others are as they were. */
@@ -131,6 +150,7 @@ static void keeps_the_head_of_the_same_classes(void **state)
         assert_string_equal(files.items[0].hash, model.hash);
         assert_int_equal(graph->layers[graph->count - 1].shape.c, cases[i].count);
         assert_int_equal(filled(&files, &model), model.table.count - (cases[i].keeps ? 0 : 2));
+        check_paces(graph, cases[i].keeps);
         assert_true(files.normalise && files.mean[0] == 0.4f && files.deviation[0] == 0.2f);
         start_files_close(&files);
         model_free(&model);
@@ -168,13 +188,37 @@ static void reads_onnx(void **state)
     data_files_remove(folder);
 }
 
+/* A network that pools over all of its map is one for images of any size. */
+static void takes_images_of_the_data(void **state)
+{
+    const struct model_about about = about_of(names, 3);
+    const struct dataset data = data_of(names, 3);
+    char *folder = data_files_folder();
+    char *path = write_model(folder, "large.safetensors", (struct shape){.c = 1, .h = 24, .w = 16}, &about);
+    const struct job job = job_of((struct job_strings){.count = 1, .items = {path}}, NULL);
+    struct start_files files;
+    struct model model;
+    struct error err;
+    (void)state;
+    check(model_load(path, &model, &err), &err);
+    check(start_files_open(&job, &data, &files, &err), &err);
+    const struct shape *image = &files.graphs[0].layers[0].shape;
+    assert_true(image->c == 1 && image->h == 8 && image->w == 8);
+    assert_int_equal(files.graphs[0].next_id, model.graph.next_id);
+    assert_int_equal(filled(&files, &model), model.table.count);
+    start_files_close(&files);
+    model_free(&model);
+    free(path);
+    data_files_remove(folder);
+}
+
 static void refuses_what_does_not_fit(void **state)
 {
     struct model_about about = about_of(names, 3);
     char *folder = data_files_folder(), *paths[4], text[256];
     (void)state;
     paths[0] = write_model(folder, "right.safetensors", IMAGE, &about);
-    paths[1] = write_model(folder, "large.safetensors", (struct shape){.c = 1, .h = 16, .w = 8}, &about);
+    paths[1] = write_model(folder, "colours.safetensors", (struct shape){.c = 3, .h = 16, .w = 8}, &about);
     about.deviation[0] = 0.25f;
     paths[2] = write_model(folder, "other.safetensors", IMAGE, &about);
     data_files_write_text(folder, "none.onnx", "no model");
@@ -186,7 +230,7 @@ static void refuses_what_does_not_fit(void **state)
     } cases[] = {
         {{1, {paths[1]}},
          ST_RANGE,
-         ": found a network for images of 1 x 16 x 8 (channels, height, width), expected 1 x 8 x 8, which "
+         ": found a network for images of 3 x 16 x 8 (channels, height, width), expected 1 x 8 x 8, which "
          "the data "
          "have (dataset.channels, dataset.resize)"},
         {{2, {paths[0], paths[2]}},
@@ -416,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_head_of_the_same_classes),
         cmocka_unit_test(reads_onnx),
+        cmocka_unit_test(takes_images_of_the_data),
         cmocka_unit_test(refuses_what_does_not_fit),
         cmocka_unit_test(begins_with_the_weights),
         cmocka_unit_test(is_a_baseline),

@@ -79,7 +79,7 @@ done
 for page in man1/nasrun.1 man1/naspredict.1 man5/nasrun.cfg.5; do
     check "the manual page $page is not there" cmp "$root/$name/share/man/$page" "${helpers%/tests}/manual/man/$page"
 done
-for sample in samples/*; do
+for sample in samples/*.* samples/*/*.*; do
     check "$sample is not there" cmp "$sample" "$root/$name/share/nasrun/$sample"
 done
 

@@ -20,7 +20,7 @@ done
 for plugin in "$bin"/libnasrun_cuda*.so; do
     [ ! -f "$plugin" ] || check "$plugin is not installed" cmp "$plugin" "$work/root/usr/lib/$(basename "$plugin")"
 done
-for sample in samples/*; do
+for sample in samples/*.* samples/*/*.*; do
     check "$sample is not installed" cmp "$sample" "$share/nasrun/$sample"
 done
 for file in man/man5/nasrun.cfg.5 doc/nasrun/README.md doc/nasrun/REFERENCE.md doc/nasrun/LICENSE doc/nasrun/CHANGELOG.md; do

@@ -60,7 +60,7 @@ expect() { # TEXT WORD...
     found=$(answers "$@")
     check "bash: '$*': expected '$expected', found '$found'" [ "$found" = "$expected " ]
 }
-expect "--plan --print-spec" nasrun --p
+expect "--plan --pretrained --print-spec" nasrun --p
 expect "images photos.cfg runs" nasrun ""
 expect "photos.cfg" nasrun p
 expect "photos.cfg" nasrun --plan p

@@ -35,7 +35,18 @@ check "test_onnx --write-int8" $helpers/onnx/test_onnx --write-int8 "$work/coded
 check "400 random networks in int8" "$venv/bin/python" tests/python/check_onnx.py --int8 "$work/coded"
 mkdir "$work/others"
 check "classifiers of others" "$venv/bin/python" tests/python/make_classifiers.py "$work/others"
-check "7 classifiers of others" $helpers/onnx/test_onnx --read "$work/others"/*.onnx
+check "8 classifiers of others" $helpers/onnx/test_onnx --read "$work/others"/*.onnx
+# A network with the weights that people start from: fetched once, kept in build.
+export XDG_DATA_HOME=$PWD/build/pretrained
+lite=$XDG_DATA_HOME/nasrun/pretrained/efficientnet-lite0.onnx
+if samples/pretrained/convert.sh >"$work/log" 2>&1; then
+    mkdir "$work/real"
+    check "answers of EfficientNet-Lite0" "$venv/bin/python" tests/python/make_classifiers.py "$work/real" "$lite"
+    check "EfficientNet-Lite0 with its weights" $helpers/onnx/test_onnx --read "$work/real"/*.onnx
+    check "nasrun --pretrained" sh -c "'$bin/nasrun' --pretrained | grep -q 'EfficientNet-Lite0, ImageNet, license Apache-2.0'"
+else
+    skip "EfficientNet-Lite0 with its weights was compared with NOTHING: $(tail -n 1 "$work/log")"
+fi
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
 check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
 make_label_data "$work/labels"

@@ -162,7 +162,8 @@ static const struct message_case {
      ST_FORMAT,
      "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", \"cnn\", "
-     "\"resnet\", \"densenet\", \"cell\", \"random_cell\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"resnet\", \"densenet\", \"cell\", \"random_cell\", \"pretrained\", \"FILE.safetensors\", "
+     "\"FILE.onnx\""},
     {GOOD "search = { starts = [\"lean\", \"gone.onnx\"]; };",
      {0},
      ST_IO,
@@ -171,7 +172,8 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: search.starts: found \".onnx\", expected one or more of \"lean\", \"res9\", \"air\", "
-     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"cell\", \"random_cell\", \"FILE.safetensors\", "
+     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"cell\", \"random_cell\", \"pretrained\", "
+     "\"FILE.safetensors\", "
      "\"FILE.onnx\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
@@ -232,7 +234,7 @@ static const struct message_case {
      "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", "
      "\"cnn\", \"resnet\", "
-     "\"densenet\", \"cell\", \"random_cell\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"densenet\", \"cell\", \"random_cell\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
      {0},
      ST_RANGE,
