@@ -216,10 +216,17 @@ out:
     return st;
 }
 
-/* `check`: what no single key can tell is checked, and filled in, as well. */
-static enum status read_text(const char *name, const char *text, size_t length, char *const *overrides,
-                             int override_count, bool check, struct job *job, struct error *err)
+/* Where a job stands. */
+struct source {
+    const char *name, *text;
+    size_t length;
+    bool check; /* what no single key can tell is checked, and filled in, as well */
+};
+
+static enum status read_text(const struct source *source, char *const *overrides, int override_count,
+                             struct job *job, struct error *err)
 {
+    const char *name = source->name;
     struct spec_location locations[SPEC_KEY_COUNT];
     config_t config;
 
@@ -236,13 +243,13 @@ static enum status read_text(const char *name, const char *text, size_t length, 
     st = apply_defaults(&locations[0], job, err);
     if (st != ST_OK)
         goto out;
-    st = parse_text(name, text, length, &config, err);
+    st = parse_text(name, source->text, source->length, &config, err);
     if (st != ST_OK)
         goto out;
     st = apply_file(name, &config, job, locations, err);
     for (int i = 0; i < override_count && st == ST_OK; i++)
         st = apply_override(name, overrides[i], job, locations, err);
-    if (st == ST_OK && check)
+    if (st == ST_OK && source->check)
         st = spec_check(job, locations, err);
 out:
     config_destroy(&config);
@@ -254,13 +261,15 @@ out:
 enum status spec_read_text(const char *name, const char *text, size_t length, char *const *overrides,
                            int override_count, struct job *job, struct error *err)
 {
-    return read_text(name, text, length, overrides, override_count, true, job, err);
+    const struct source source = {name, text, length, true};
+    return read_text(&source, overrides, override_count, job, err);
 }
 
 enum status spec_read_written(const char *name, const char *text, size_t length, struct job *job,
                               struct error *err)
 {
-    return read_text(name, text, length, NULL, 0, false, job, err);
+    const struct source source = {name, text, length, false};
+    return read_text(&source, NULL, 0, job, err);
 }
 
 enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job,

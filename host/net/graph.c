@@ -73,14 +73,12 @@ static enum status conv_shape(const struct layer *layer, struct shape in, struct
     enum status st = window_shape(layer, in, out, err);
     if (st != ST_OK)
         return st;
-    if ((unsigned)layer->init >= LAYER_INIT_COUNT || (layer->frozen && layer->bias))
-        return error_set(
-            err, ST_RANGE,
-            "layer %u (conv): init is %d and %s, expected 0 to %d, and no bias where the kernel is "
-            "frozen",
-            (unsigned)layer->id, (int)layer->init,
-            layer->frozen && layer->bias ? "a frozen kernel has a bias" : "nothing is frozen",
-            LAYER_INIT_COUNT - 1);
+    if ((unsigned)layer->init >= LAYER_INIT_COUNT)
+        return error_set(err, ST_RANGE, "layer %u (conv): init is %d, expected 0 to %d", (unsigned)layer->id,
+                         (int)layer->init, LAYER_INIT_COUNT - 1);
+    if (layer->frozen && layer->bias)
+        return error_set(err, ST_RANGE, "layer %u (conv): a frozen kernel has a bias, expected none",
+                         (unsigned)layer->id);
     if (layer->init == LAYER_INIT_WHITEN && layer->groups > 1)
         return error_set(err, ST_RANGE, "layer %u (conv): init is whiten in %d groups, expected one group",
                          (unsigned)layer->id, layer->groups);

@@ -61,15 +61,23 @@ static bool evict(struct run *run, enum status *st, struct team team, int32_t ke
     return any;
 }
 
+/* What wants for memory. */
+struct pressed {
+    struct team team; /* the devices that lack it */
+    int32_t kept;     /* the model whose weights are not to be sent away; -1: none */
+    int32_t least;    /* images of a batch */
+    bool too_large;   /* whatever else is there */
+};
+
 /* Whether to try again with less: fewer kept weights, or half the batch, but not below `least`; with a budget that has
  * nothing to do with time only what is too large for the devices, whatever else they hold, gets a smaller batch, or the
  * same job would not give the same models. */
-static bool make_room(struct run *run, enum status *st, struct team team, int32_t kept, int32_t least,
-                      bool too_large, int32_t *batch, struct error *err)
+static bool make_room(struct run *run, const struct pressed *pressed, enum status *st, int32_t *batch,
+                      struct error *err)
 {
-    if (evict(run, st, team, kept, err))
+    if (evict(run, st, pressed->team, pressed->kept, err))
         return true;
-    if (*st != ST_MEMORY || *batch / 2 < least || (run_repeats(run) && !too_large))
+    if (*st != ST_MEMORY || *batch / 2 < pressed->least || (run_repeats(run) && !pressed->too_large))
         return false;
     *batch /= 2;
     return true;
@@ -122,11 +130,11 @@ static struct trainer *take_ahead(struct candidate *candidate, struct team team)
 enum status admission_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
                            struct memory_need *need, struct trainer **trainer, struct error *err)
 {
+    struct pressed pressed = {.team = team, .kept = -1, .least = least};
     enum status st;
-    bool too_large;
     do {
         struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
-        too_large = false;
+        pressed.too_large = false;
         *trainer = take_ahead(candidate, sharing);
         st = *trainer != NULL ? ST_OK : prepare_trainer(run, candidate, sharing, trainer, err);
         if (st == ST_OK) {
@@ -134,15 +142,15 @@ enum status admission_open(struct run *run, struct candidate *candidate, struct 
             const struct room room = room_on(run, candidate, sharing, need->answers);
             st = trainer_bind(*trainer, room.now, &need->training, err);
             pthread_mutex_unlock(&run->admission);
-            too_large = need->training > room.most;
+            pressed.too_large = need->training > room.most;
         }
         if (st != ST_OK) {
             trainer_close(*trainer);
             *trainer = NULL;
         }
         need->devices = sharing.count;
-    } while (make_room(run, &st, team, -1, least, too_large, &candidate->batch, err));
-    if (st == ST_MEMORY && too_large && run_repeats(run))
+    } while (make_room(run, &pressed, &st, &candidate->batch, err));
+    if (st == ST_MEMORY && pressed.too_large && run_repeats(run))
         st = err->status = ST_UNSUPPORTED;
     if (st == ST_OK)
         need->values = trainer_weights(*trainer)->total * sizeof(float);
@@ -297,6 +305,7 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
                                   .seed = (uint64_t)run->job->seed,
                                   .id = candidate->id};
 
+    struct pressed pressed = {.team = team, .kept = candidate->parent, .least = ADMISSION_LEAST_BATCH};
     bool tried = false;
     enum status st = copy_parent(run, candidate->parent, &parent, err);
     if (st != ST_OK)
@@ -312,9 +321,8 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
             run->ops->weights_free(target.handle, order.parent_weights);
         /* How much it takes is known only when it is there: what fails twice on a device of its own is taken for too
          * large. */
-    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH,
-                       tried && !run->memory.device_is_host, &candidate->batch, err) ||
-             once_more(st, &tried));
+        pressed.too_large = tried && !run->memory.device_is_host;
+    } while (make_room(run, &pressed, &st, &candidate->batch, err) || once_more(st, &tried));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
     if (st == ST_OK && past != NULL)

@@ -222,30 +222,35 @@ static enum status salvage(const char *journal, struct error *note, struct error
     return st;
 }
 
+/* A run folder, open, and what lies in it. */
+struct place {
+    int folder;
+    const char *path, *journal, *job;
+};
+
 /* With the lock held. */
-static enum status take_over(int folder, const char *path, const char *journal, const char *job_path,
-                             const struct job *job, enum folder_start start, struct error *note,
-                             struct error *err)
+static enum status take_over(const struct place *place, const struct job *job, enum folder_start start,
+                             struct error *note, struct error *err)
 {
     struct beginning beginning;
-    enum status st = beginning_read(journal, &beginning, err);
+    enum status st = beginning_read(place->journal, &beginning, err);
     const bool begun = beginning.lines.count > 0;
     if (st == ST_OK)
-        st = own_check_folders(folder, path, err);
+        st = own_check_folders(place->folder, place->path, err);
     if (st == ST_OK && !begun)
-        st = check_job_file(job_path, err);
+        st = check_job_file(place->job, err);
     if (st == ST_OK && !begun)
-        st = own_check_empty(folder, path, err);
+        st = own_check_empty(place->folder, place->path, err);
     if (st == ST_OK && begun && start == FOLDER_FRESH)
-        st = start_over(folder, path, &beginning, err);
+        st = start_over(place->folder, place->path, &beginning, err);
     else if (st == ST_OK && begun)
-        st = check_same_run(path, job_path, &beginning, job, err);
+        st = check_same_run(place->path, place->job, &beginning, job, err);
     if (st == ST_OK && begun && start == FOLDER_SALVAGE)
-        st = salvage(journal, note, err);
+        st = salvage(place->journal, note, err);
     if (st == ST_OK && begun && start != FOLDER_FRESH)
-        st = check_journal(journal, err);
+        st = check_journal(place->journal, err);
     if (st == ST_OK)
-        st = write_job(job_path, job, err);
+        st = write_job(place->job, job, err);
     beginning_free(&beginning);
     return st;
 }
@@ -273,7 +278,7 @@ enum status folder_prepare(const char *path, const struct job *job, enum folder_
     if (st == ST_OK)
         st = take_lock(folder, path, lock, err);
     if (st == ST_OK)
-        st = take_over(folder, path, journal, job_path, job, start, note, err);
+        st = take_over(&(struct place){folder, path, journal, job_path}, job, start, note, err);
 out:
     if (st != ST_OK && *lock >= 0) {
         close(*lock);

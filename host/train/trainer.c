@@ -330,8 +330,13 @@ static enum status join(struct trainer *trainer, const struct trainer_result *va
     return members_join(trainer, err);
 }
 
+/* When trainer_run began, and the seconds that the training had had before. */
+struct since {
+    double began, spent;
+};
+
 /* Validation, the epoch's record, patience. *stop tells that patience has ended. */
-static enum status end_epoch(struct trainer *trainer, double learning_rate, double began, double spent_before,
+static enum status end_epoch(struct trainer *trainer, const struct since *since, double learning_rate,
                              const struct trainer_events *events, struct trainer_result *validation,
                              bool *stop, struct error *err)
 {
@@ -341,12 +346,12 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
     if (st != ST_OK)
         return st;
     const double trained = clock_seconds();
-    double training_seconds = spent_before + trained - began - trainer->epoch_began;
+    double training_seconds = since->spent + trained - since->began - trainer->epoch_began;
     state->epoch += state->position > 0; /* else its end was passed without a validation */
     st = validate(trainer, validation, err);
     if (st != ST_OK)
         return st;
-    state->seconds = spent_before + clock_seconds() - began;
+    state->seconds = since->spent + clock_seconds() - since->began;
     const struct trainer_epoch epoch = {
         .epoch = state->epoch,
         .step = state->step,
@@ -388,6 +393,7 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
 {
     struct trainer_state *state = &trainer->state;
     const double began = clock_seconds(), spent_before = state->seconds;
+    const struct since since = {began, spent_before};
     double last_tick = began, learning_rate = 0.0;
     bool stop = false, evaluated = false;
 
@@ -411,7 +417,7 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
             if (!evaluated &&
                 (finished || joins ||
                  spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
-                st = end_epoch(trainer, learning_rate, began, spent_before, events, result, &stop, err);
+                st = end_epoch(trainer, &since, learning_rate, events, result, &stop, err);
                 evaluated = true;
             } else if (!finished) {
                 state->epoch++;

@@ -1,5 +1,5 @@
 /* Images with several labels: thresholds, scores and metrics beside scikit-learn 1.9.1's figures and their definitions,
- * the answers' file, and reports and plots from a journal. */
+ * and the answers' file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,23 +7,19 @@
 
 #include <cmocka.h>
 
-#include "host/base/distinct.h"
 #include "host/base/file.h"
 #include "host/base/random.h"
 #include "host/report/metrics.h"
 #include "host/report/predictions.h"
-#include "host/report/report.h"
 #include "host/report/thresholds.h"
 #include "tests/support/data_files.h"
-#include "tests/support/journal_events.h"
+#include "tests/support/twelve_images.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { IMAGES = 12, CLASSES = 4, SETS = 5 };
 
 static char *folder;
 
@@ -39,33 +35,18 @@ static void assert_near(double found, double expected)
         fail_msg("found %.17g, expected %.17g", found, expected);
 }
 
-/* ---- twelve images, by scikit-learn ---- */
+static float probabilities[TWELVE_IMAGES * TWELVE_CLASSES];
 
-static const uint8_t sets[SETS * CLASSES] = {0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0, 0, 1};
-static const int32_t labels[IMAGES] = {0, 0, 1, 1, 1, 0, 2, 3, 1, 4, 1, 3};
-static const int32_t hundredths[IMAGES * CLASSES] = {
-    55, 24, 40, 19, 57, 33, 40, 26, 23, 22, 40, 14, 10, 20, 5,  15, 19, 50, 7, 12, 54, 57, 14, 20,
-    84, 39, 15, 16, 39, 78, 33, 22, 5,  40, 23, 16, 56, 39, 35, 36, 4,  14, 4, 12, 65, 42, 40, 15};
-static const double given_from[CLASSES] = {0.6, 0.4, 0.5, 0.18};
-static const char *const names[CLASSES] = {"sky", "z\xc3\xbcrich \xc3\xbc", "absent",
-                                           "a name of twenty-six chars"};
-static float probabilities[IMAGES * CLASSES];
-
-static struct answered answered(void)
-{
-    for (int i = 0; i < IMAGES * CLASSES; i++)
-        probabilities[i] = (float)hundredths[i] / 100.0f;
-    return (struct answered){probabilities, IMAGES, CLASSES, labels, sets};
-}
+/* ---- by scikit-learn ---- */
 
 static void counts_as_scikit_learn(void **state)
 {
     static const int64_t expected[] = {8, 0, 2, 2, 7, 3, 0, 2, 12, 0, 0, 0, 7, 1, 0, 4},
                          at_half[] = {5, 3, 1, 3, 8, 2, 1, 1, 12, 0, 0, 0, 8, 0, 4, 0};
-    static const double half[CLASSES] = {0.5, 0.5, 0.5, 0.5};
-    int64_t counts[CLASSES * LABELS_COUNTS], counts_at_half[CLASSES * LABELS_COUNTS];
+    static const double half[TWELVE_CLASSES] = {0.5, 0.5, 0.5, 0.5};
+    int64_t counts[TWELVE_CLASSES * LABELS_COUNTS], counts_at_half[TWELVE_CLASSES * LABELS_COUNTS];
     struct label_results results = {.counts = counts_at_half};
-    const struct answered twelve = answered();
+    const struct answered twelve = twelve_answered(probabilities);
     struct metrics metrics;
     struct error err;
     (void)state;
@@ -73,14 +54,14 @@ static void counts_as_scikit_learn(void **state)
     assert_memory_equal(counts_at_half, at_half, sizeof(at_half));
     assert_int_equal(results.exact, 5);
     results.counts = counts;
-    label_results_count(&twelve, given_from, &results);
+    label_results_count(&twelve, twelve_given_from, &results);
     assert_memory_equal(counts, expected, sizeof(expected));
     assert_int_equal(results.exact, 7);
     assert_near(results.by_image.precision, 0.5);
     assert_near(results.by_image.recall, 0.5);
     assert_near(results.by_image.f1, 0.4861111111111111);
-    assert_ok(metrics_from_labels(&metrics, CLASSES, &results, counts_at_half, 5, &err), &err);
-    assert_int_equal(metrics.samples, IMAGES);
+    assert_ok(metrics_from_labels(&metrics, TWELVE_CLASSES, &results, counts_at_half, 5, &err), &err);
+    assert_int_equal(metrics.samples, TWELVE_IMAGES);
     assert_int_equal(metrics.micro.support, 10);
     assert_near(metrics.accuracy, 5.0 / 12.0);
     assert_near(metrics.labels.hamming, 0.125);
@@ -94,10 +75,10 @@ static void counts_as_scikit_learn(void **state)
 /* One threshold that divides as well is nearer to a half than the other: 0.41 and 0.675 of the second class. */
 static void finds_the_thresholds_of_the_largest_f1(void **state)
 {
-    static const int32_t with[CLASSES] = {4, 2, 0, 4};
-    const struct answered twelve = answered();
-    double thresholds[CLASSES];
-    int32_t images[CLASSES];
+    static const int32_t with[TWELVE_CLASSES] = {4, 2, 0, 4};
+    const struct answered twelve = twelve_answered(probabilities);
+    double thresholds[TWELVE_CLASSES];
+    int32_t images[TWELVE_CLASSES];
     struct error err;
     (void)state;
     assert_ok(thresholds_of_labels(&twelve, thresholds, images, &err), &err);
@@ -110,7 +91,7 @@ static void finds_the_thresholds_of_the_largest_f1(void **state)
 
 static void scores_as_scikit_learn(void **state)
 {
-    const struct answered twelve = answered();
+    const struct answered twelve = twelve_answered(probabilities);
     const struct scores scores = scores_of(&twelve);
     struct scores_bin bins[SCORES_BINS] = {{0}};
     struct rankings rankings;
@@ -118,8 +99,10 @@ static void scores_as_scikit_learn(void **state)
     (void)state;
     assert_near(scores.loss, 1.7705430485291027);
     assert_true(isnan(scores.top));
-    for (int i = 0; i < IMAGES * CLASSES; i++)
-        scores_count(bins, (double)probabilities[i], sets[labels[i / CLASSES] * CLASSES + i % CLASSES] != 0);
+    for (int i = 0; i < TWELVE_IMAGES * TWELVE_CLASSES; i++)
+        scores_count(bins, (double)probabilities[i],
+                     twelve_sets[twelve_labels[i / TWELVE_CLASSES] * TWELVE_CLASSES + i % TWELVE_CLASSES] !=
+                         0);
     assert_near(scores.calibration_error, scores_calibration_error(bins));
     assert_ok(rankings_make(&rankings, &twelve, &err), &err);
     assert_near(rankings.of_class[0].roc_auc, 0.875);
@@ -187,39 +170,10 @@ static void finds_no_better_threshold(void **state)
 
 /* ---- predictions.csv ---- */
 
-static struct predictions sample(struct predicted_image rows[IMAGES])
-{
-    const struct answered twelve = answered();
-    struct distinct all = {.width = CLASSES};
-    struct error err;
-    int32_t number;
-    for (int i = 0; i < SETS; i++)
-        assert_ok(distinct_number(&all, sets + (size_t)i * CLASSES, &number, &err), &err);
-    for (int i = 0; i < IMAGES; i++) {
-        uint8_t given[CLASSES];
-        for (int k = 0; k < CLASSES; k++)
-            given[k] = (double)probabilities[i * CLASSES + k] >= given_from[k];
-        rows[i] = (struct predicted_image){
-            .image = "a.png", .hash = (uint64_t)i, .validation = i >= 10, .views = 6, .truth = labels[i]};
-        assert_ok(distinct_number(&all, given, &rows[i].predicted, &err), &err);
-    }
-    uint8_t *rows_of_sets = all.rows;
-    all.rows = NULL;
-    const int32_t count = all.count;
-    distinct_free(&all);
-    return (struct predictions){.classes = CLASSES,
-                                .count = IMAGES,
-                                .class_names = (char **)(uintptr_t)names,
-                                .label_sets = rows_of_sets,
-                                .label_set_count = count,
-                                .rows = rows,
-                                .probabilities = (float *)(uintptr_t)twelve.probabilities};
-}
-
 static void comes_back(void **state)
 {
-    struct predicted_image rows[IMAGES];
-    struct predictions written = sample(rows), found;
+    struct predicted_image rows[TWELVE_IMAGES];
+    struct predictions written = twelve_predictions(rows, probabilities), found;
     struct error err;
     char *path = predictions_path(folder, -1), *text;
     size_t length;
@@ -233,14 +187,14 @@ static void comes_back(void **state)
     free(text);
     assert_ok(predictions_read(path, &found, &err), &err);
     assert_string_equal(found.hash, written.hash);
-    assert_int_equal(found.count, IMAGES);
-    for (int i = 0; i < IMAGES; i++) {
+    assert_int_equal(found.count, TWELVE_IMAGES);
+    for (int i = 0; i < TWELVE_IMAGES; i++) {
         const struct predicted_image *a = &found.rows[i], *b = &written.rows[i];
-        for (int k = 0; k < CLASSES; k++) {
-            assert_int_equal(labels_have(found.label_sets, CLASSES, a->truth, k),
-                             labels_have(written.label_sets, CLASSES, b->truth, k));
-            assert_int_equal(labels_have(found.label_sets, CLASSES, a->predicted, k),
-                             labels_have(written.label_sets, CLASSES, b->predicted, k));
+        for (int k = 0; k < TWELVE_CLASSES; k++) {
+            assert_int_equal(labels_have(found.label_sets, TWELVE_CLASSES, a->truth, k),
+                             labels_have(written.label_sets, TWELVE_CLASSES, b->truth, k));
+            assert_int_equal(labels_have(found.label_sets, TWELVE_CLASSES, a->predicted, k),
+                             labels_have(written.label_sets, TWELVE_CLASSES, b->predicted, k));
         }
         assert_int_equal(a->truth == a->predicted, b->truth == b->predicted);
     }
@@ -291,8 +245,9 @@ static void refuses(void **state)
 /* Images are paired by their labels' names, and right when they are given exactly. */
 static void compares(void **state)
 {
-    struct predicted_image rows[2][IMAGES];
-    struct predictions first = sample(rows[0]), second = sample(rows[1]);
+    struct predicted_image rows[2][TWELVE_IMAGES];
+    struct predictions first = twelve_predictions(rows[0], probabilities),
+                       second = twelve_predictions(rows[1], probabilities);
     struct comparison comparison;
     struct error err;
     (void)state;
@@ -311,267 +266,18 @@ static void compares(void **state)
 /* The precision that is wanted: of the second class the first answer, then two of four from 0.5 on. */
 static void fits_thresholds_of_a_precision(void **state)
 {
-    struct predicted_image rows[IMAGES];
-    struct predictions predictions = sample(rows);
-    double thresholds[CLASSES];
+    struct predicted_image rows[TWELVE_IMAGES];
+    struct predictions predictions = twelve_predictions(rows, probabilities);
+    double thresholds[TWELVE_CLASSES];
     struct error err;
     (void)state;
-    for (int i = 0; i < IMAGES; i++)
+    for (int i = 0; i < TWELVE_IMAGES; i++)
         rows[i].validation = true;
     assert_ok(thresholds_fit(&predictions, 6, 1.0, thresholds, &err), &err);
     assert_true(thresholds[0] == (double)0.65f && thresholds[1] == (double)0.78f && isinf(thresholds[2]));
     assert_ok(thresholds_fit(&predictions, 6, 0.5, thresholds, &err), &err);
     assert_true(thresholds[1] == (double)0.42f);
     free(predictions.label_sets);
-}
-
-/* ---- a run's report ---- */
-
-static const char table[] =
-    "                            precision    recall  f1-score   support\n"
-    "\n"
-    "                       sky     1.0000    0.5000    0.6667         4\n"
-    "                  z\xc3\xbcrich \xc3\xbc     0.4000    1.0000    0.5714         2\n"
-    "                    absent     0.0000    0.0000    0.0000         0\n"
-    "a name of twenty-six chars     0.8000    1.0000    0.8889         4\n"
-    "\n"
-    "                 micro avg     0.6667    0.8000    0.7273        10\n"
-    "                 macro avg     0.5500    0.6250    0.5317        10\n"
-    "              weighted avg     0.8000    0.8000    0.7365        10\n"
-    "               samples avg     0.5000    0.5000    0.4861        10\n";
-static const int64_t test_counts[] = {8, 0, 2, 2, 7, 3, 0, 2, 12, 0, 0, 0, 7, 1, 0, 4},
-                     test_counts_at_half[] = {5, 3, 1, 3, 8, 2, 1, 1, 12, 0, 0, 0, 8, 0, 4, 0};
-static const double test_images[CLASSES] = {10, 9, 0, 12};
-
-enum { RUN_EVENTS = 3, TEST_EVENT = 2 };
-static void fill_events(struct event events[RUN_EVENTS], const char *predictions)
-{
-    events[0] = journal_events_blank(EVENT_RUN);
-    events[0].run.version = "1";
-    events[0].run.format = EVENT_FORMAT;
-    events[0].run.dataset.fingerprint = "0";
-    events[0].run.dataset.class_names = (struct event_texts){names, CLASSES};
-    events[0].run.dataset.labels = EVENT_LABELS_SEVERAL;
-    events[0].run.dataset.policy = "";
-    events[0].run.dataset.validation = 200;
-    events[0].run.libraries.cjson = "1";
-    events[1] = journal_events_blank(EVENT_STAGE);
-    events[1].stage.budget.steps = 100;
-    events[2] = journal_events_blank(EVENT_TEST);
-    struct event_test *test = &events[TEST_EVENT].test;
-    test->accuracy = 5.0 / 12.0;
-    test->loss = 1.5;
-    test->temperature = test->plain_temperature = 1.25;
-    test->calibrated_by = 40;
-    test->label_counts = (struct event_table){test_counts, CLASSES, LABELS_COUNTS};
-    test->label_counts_at_half = (struct event_table){test_counts_at_half, CLASSES, LABELS_COUNTS};
-    test->label_thresholds = (struct event_numbers){given_from, CLASSES};
-    test->threshold_images = (struct event_numbers){test_images, CLASSES};
-    test->exact = 7;
-    test->image_precision = test->image_recall = 0.5;
-    test->image_f1 = 0.4861111111111111;
-    test->predictions = predictions;
-}
-
-static char *write_run(const char *name, const struct event *events)
-{
-    struct error err;
-    char *run = file_join(folder, name), *journal;
-    assert_ok(file_make_folder(run, &err), &err);
-    journal = file_join(run, JOURNAL_NAME);
-    unlink(journal);
-    journal_events_write(journal, events, RUN_EVENTS);
-    free(journal);
-    return run;
-}
-
-/* All twelve are test images. */
-static char *write_whole_run(const char *name)
-{
-    struct predicted_image rows[IMAGES];
-    struct predictions predictions = sample(rows);
-    struct event events[RUN_EVENTS];
-    struct error err;
-    char *run = file_join(folder, name), *path;
-    assert_ok(file_make_folder(run, &err), &err);
-    path = predictions_path(run, -1);
-    rows[10].validation = rows[11].validation = false;
-    assert_ok(predictions_write(path, &predictions, &err), &err);
-    fill_events(events, predictions.hash);
-    free(run);
-    free(path);
-    run = write_run(name, events);
-    free(predictions.label_sets);
-    return run;
-}
-
-static void assert_has(const char *text, const char *part)
-{
-    if (strstr(text, part) == NULL)
-        fail_msg("found\n%s\nexpected in it\n%s", text, part);
-}
-
-static char *read_in(const char *run, const char *name)
-{
-    char *path = file_join(run, name), *text;
-    struct error err;
-    size_t length;
-    assert_ok(file_read(path, &text, &length, &err), &err);
-    free(path);
-    return text;
-}
-
-static bool is_in(const char *run, const char *name)
-{
-    char *path = file_join(run, name);
-    const bool there = file_exists(path);
-    free(path);
-    return there;
-}
-
-static void reports(void **state)
-{
-    char *run = write_whole_run("whole"), *text, *printed = NULL;
-    struct error err;
-    size_t length;
-    (void)state;
-    assert_ok(report_write_all(run, true, &err), &err);
-    text = read_in(run, "report.txt");
-    if (strncmp(text, table, strlen(table)) != 0)
-        fail_msg("found\n%s\nexpected\n%s", text, table);
-    assert_has(text, "\naccuracy: 0.4167\n\naccuracy interval: 0.1933 to 0.6805 (95 %)\n"
-                     "exact match: 0.5833 (0.4167 at 0.5, which is the accuracy)\n"
-                     "Hamming loss: 0.1250 (0.2292 at 0.5)\n"
-                     "F1: 0.7273 micro, 0.5317 macro (0.4211 and 0.2500 at 0.5)\n"
-                     "thresholds of labels: 0.1800 to 0.6000, by 40 validation images\n");
-    assert_has(text, "\nROC AUC: 0.9042 macro, 0.9050 weighted\n");
-    assert_has(text,
-               "\nwarning: 2 of 4 thresholds of labels were found by fewer than 10 images that have the "
-               "label\n");
-    FILE *out = open_memstream(&printed, &length);
-    assert_ok(report_print(run, out, &err), &err);
-    fclose(out);
-    assert_string_equal(printed, text);
-    free(printed);
-    free(text);
-
-    text = read_in(run, "report.json");
-    cJSON *json = cJSON_Parse(text);
-    const cJSON *class = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "classes"), 3);
-    assert_non_null(class);
-    assert_null(cJSON_GetObjectItem(json, "confusion"));
-    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(json, "label_counts")), CLASSES);
-    assert_int_equal(
-        cJSON_GetArraySize(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "label_counts_at_half"), 0)),
-        LABELS_COUNTS);
-    assert_near(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "accuracy")), 5.0 / 12.0);
-    assert_near(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "exact_match")), 7.0 / 12.0);
-    assert_near(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "hamming_loss")), 0.125);
-    assert_near(cJSON_GetNumberValue(cJSON_GetObjectItem(class, "threshold")), 0.18);
-    assert_near(cJSON_GetNumberValue(cJSON_GetObjectItem(class, "threshold_images")), 12);
-    assert_near(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "samples_average"), "f1")),
-                0.4861111111111111);
-    cJSON_Delete(json);
-    free(text);
-    assert_true(is_in(run, "plots/labels.png") && is_in(run, "plots/precision.png") &&
-                is_in(run, "plots/reliability.png"));
-    assert_false(is_in(run, "plots/confusion.png") || is_in(run, "plots/shares.png"));
-    struct plot_request numbers = {.format = PLOT_CSV};
-    assert_ok(report_write_plots(run, &numbers, &err), &err);
-    text = read_in(run, "plots/labels.csv");
-    assert_has(text, "\nsky,0.59999999999999998,8,0,2,2,1,0.5,0.66666666666666663\n");
-    free(text);
-    text = read_in(run, "plots/reliability.csv"); /* of 48 answers */
-    assert_has(text, "\n0,0.066666666666666666,4,0,");
-    free(text);
-    free(run);
-}
-
-/* Runs of several labels beside each other. */
-static void compares_runs(void **state)
-{
-    char *runs[] = {write_whole_run("first"), write_whole_run("second")}, *printed = NULL;
-    struct plot_request request = {.folder = folder};
-    struct error err;
-    size_t length;
-    (void)state;
-    FILE *out = open_memstream(&printed, &length);
-    assert_ok(report_print_several(runs, 2, out, &err), &err);
-    fclose(out);
-    assert_has(printed, "+0.00 points");
-    assert_has(printed, "0 of 12 images right by the first alone, 0 by the second alone");
-    assert_ok(report_plot_several(runs, 2, &request, &err), &err);
-    free(printed);
-    free(runs[0]);
-    free(runs[1]);
-}
-
-/* A journal whose counts can't be. */
-static void names_what_is_wrong(void **state)
-{
-    static const int64_t uneven[] = {8, 0, 2, 2, 7, 3, 0, 2, 12, 0, 0, 0, 7, 1, 0, 5};
-    static const double large[] = {0.5, 0.5, 0.5, 1.5};
-    struct event events[RUN_EVENTS], original;
-    struct error err;
-    (void)state;
-    fill_events(events, NULL);
-    original = events[TEST_EVENT];
-    const struct {
-        struct event_table counts, at_half;
-        struct event_numbers thresholds;
-        int32_t exact;
-        const char *expected;
-    } cases[] = {
-        {{uneven, 4, 4},
-         original.test.label_counts,
-         original.test.label_thresholds,
-         7,
-         "\"label_counts\" has 13 images in row 4, expected 12"},
-        {{test_counts, 3, 4},
-         original.test.label_counts,
-         original.test.label_thresholds,
-         7,
-         "\"label_counts\" has 3 rows of 4, expected 4 of 4"},
-        {{test_counts, 4, 3},
-         original.test.label_counts,
-         original.test.label_thresholds,
-         7,
-         "\"label_counts\" has 4 rows of 3, expected 4 of 4"},
-        {{NULL, 0, 0},
-         original.test.label_counts,
-         original.test.label_thresholds,
-         7,
-         "\"label_counts\" has 0 rows of 0, expected 4 of 4"},
-        {original.test.label_counts,
-         {uneven, 4, 4},
-         original.test.label_thresholds,
-         7,
-         "\"label_counts_at_half\" has 13 images in row 4, expected 12"},
-        {original.test.label_counts,
-         original.test.label_counts,
-         {large, 3},
-         7,
-         "\"label_thresholds\" has 3 numbers, expected 4"},
-        {original.test.label_counts,
-         original.test.label_counts,
-         {large, 4},
-         7,
-         "\"label_thresholds\" has 1.5, expected 0 to 1"},
-        {original.test.label_counts, original.test.label_counts, original.test.label_thresholds, 13,
-         "\"exact\" is 13, expected 0 to 12"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct event_test *test = &events[TEST_EVENT].test;
-        test->label_counts = cases[i].counts;
-        test->label_counts_at_half = cases[i].at_half;
-        test->label_thresholds = cases[i].thresholds;
-        test->exact = cases[i].exact;
-        char *run = write_run("bad", events);
-        assert_int_equal(report_write_all(run, false, &err), ST_FORMAT);
-        assert_has(err.message, cases[i].expected);
-        assert_has(err.message, "journal.jsonl:3: test event: ");
-        free(run);
-    }
 }
 
 static int make_folder(void **state)
@@ -599,9 +305,6 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(compares),
         cmocka_unit_test(fits_thresholds_of_a_precision),
-        cmocka_unit_test(reports),
-        cmocka_unit_test(compares_runs),
-        cmocka_unit_test(names_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -89,13 +89,19 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     return error_set(err, ST_INTERRUPTED, "stopped");
 }
 
-enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *path,
-                        struct trainer_result *result, struct error *err)
+enum status crowd_train_steps(struct trainer *trainer, uint32_t steps, uint32_t stop_at, const char *path,
+                              struct trainer_result *result, struct error *err)
 {
     struct stop stop = {.trainer = trainer, .at = stop_at, .path = path};
     const struct trainer_events events = {.context = &stop, .on_epoch = on_epoch, .on_tick = on_tick};
-    return trainer_run(trainer, (struct trainer_limit){.seconds = INFINITY, .steps = CROWD_STEPS}, &events,
-                       result, err);
+    return trainer_run(trainer, (struct trainer_limit){.seconds = INFINITY, .steps = steps}, &events, result,
+                       err);
+}
+
+enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *path,
+                        struct trainer_result *result, struct error *err)
+{
+    return crowd_train_steps(trainer, CROWD_STEPS, stop_at, path, result, err);
 }
 
 float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *result, size_t *total)

@@ -20,7 +20,11 @@ void crowd_close(struct crowd *crowd);
 /* With fresh weights; NULL when it can't be opened, and *err tells why. */
 struct trainer *crowd_trainer(const struct crowd *crowd, struct error *err);
 
-/* Trains CROWD_STEPS steps; stops after step `stop_at` with a checkpoint at `path` (0: never). */
+/* Trains so many steps; stops after step `stop_at` with a checkpoint at `path` (0: never). */
+enum status crowd_train_steps(struct trainer *trainer, uint32_t steps, uint32_t stop_at, const char *path,
+                              struct trainer_result *result, struct error *err);
+
+/* The same of CROWD_STEPS. */
 enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *path,
                         struct trainer_result *result, struct error *err);
 

@@ -3,7 +3,7 @@
 #include "host/train/calibration.h"
 #include "host/train/inherit.h"
 #include "tests/support/cpu_compare.h"
-#include "tests/support/tiny_task.h"
+#include "tests/support/crowd.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -24,39 +24,6 @@ static void demand(enum status st, const struct error *err)
 {
     if (st != ST_OK)
         fail_msg("%s", err->message);
-}
-
-struct stop {
-    struct trainer *trainer;
-    uint32_t at; /* step after which a tick saves and stops; 0: never */
-};
-
-static enum status on_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
-{
-    (void)context;
-    (void)epoch;
-    (void)err;
-    return ST_OK;
-}
-
-static enum status on_tick(void *context, const struct trainer_state *state, double progress,
-                           struct error *err)
-{
-    const struct stop *stop = context;
-    (void)progress;
-    if (stop->at == 0 || state->step < stop->at)
-        return ST_OK;
-    demand(trainer_checkpoint(stop->trainer, checkpoint, 0, err), err);
-    return error_set(err, ST_INTERRUPTED, "stopped");
-}
-
-static enum status train(struct trainer *trainer, uint32_t steps, uint32_t stop_at,
-                         struct trainer_result *result, struct error *err)
-{
-    struct stop stop = {trainer, stop_at};
-    const struct trainer_limit limit = {.seconds = INFINITY, .steps = steps};
-    const struct trainer_events events = {.context = &stop, .on_epoch = on_epoch, .on_tick = on_tick};
-    return trainer_run(trainer, limit, &events, result, err);
 }
 
 static float *values_of(struct trainer *trainer)
@@ -84,7 +51,7 @@ static void learns(const struct device_ops *ops, enum device_precision precision
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
         demand(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &before, &err),
                &err);
-        demand(train(trainer, 40 * STEPS_AN_EPOCH, 0, &after, &err), &err);
+        demand(crowd_train_steps(trainer, 40 * STEPS_AN_EPOCH, 0, checkpoint, &after, &err), &err);
         assert_true(before.accuracy <= 0.4);
         if (after.accuracy < 1.0)
             fail_msg("%s, %d: %g of the sets are right, expected all", ops->kind, with, after.accuracy);
@@ -125,15 +92,16 @@ static void test_goes_on_bit_by_bit(void **state)
     settings.average = 0.9f;
     struct trainer *undisturbed = tiny_task_trainer(&task, &settings);
     const size_t bytes = trainer_weights(undisturbed)->total * sizeof(float);
-    demand(train(undisturbed, STEPS, 0, &expected, &err), &err);
+    demand(crowd_train_steps(undisturbed, STEPS, 0, checkpoint, &expected, &err), &err);
     float *whole = values_of(undisturbed);
     for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
         struct trainer *stopped = tiny_task_trainer(&task, &settings);
-        assert_int_equal(train(stopped, STEPS, stops[i], &found, &err), ST_INTERRUPTED);
+        assert_int_equal(crowd_train_steps(stopped, STEPS, stops[i], checkpoint, &found, &err),
+                         ST_INTERRUPTED);
         trainer_close(stopped);
         struct trainer *restored = tiny_task_trainer(&task, &settings);
         demand(trainer_restore(restored, checkpoint, &note, &err), &err);
-        demand(train(restored, STEPS, 0, &found, &err), &err);
+        demand(crowd_train_steps(restored, STEPS, 0, checkpoint, &found, &err), &err);
         float *values = values_of(restored);
         assert_memory_equal(values, whole, bytes);
         assert_true(found.loss == expected.loss && found.accuracy == expected.accuracy);
@@ -174,7 +142,7 @@ static void test_members(void **state)
             demand(trainer_open(devices, count, &tasks[0].graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
                    &err);
             demand(trainer_load_values(trainer, fresh, &err), &err);
-            demand(train(trainer, 2 * STEPS_AN_EPOCH, 0, &result, &err), &err);
+            demand(crowd_train_steps(trainer, 2 * STEPS_AN_EPOCH, 0, checkpoint, &result, &err), &err);
             values[count - 1] = values_of(trainer);
             total = trainer_weights(trainer)->total;
             tests[count - 1] = (struct trainer_test){.samples = devices[0].validation,
@@ -222,7 +190,7 @@ static void test_keeps_losses(void **state)
         settings.labels = task.labels;
         settings.focal = 2.0f; /* of the training alone */
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
-        demand(train(trainer, STEPS_AN_EPOCH, 0, &result, &err), &err);
+        demand(crowd_train_steps(trainer, STEPS_AN_EPOCH, 0, checkpoint, &result, &err), &err);
         struct trainer_test test = {.samples = task.trainer_device.validation,
                                     .count = TINY_VALIDATION,
                                     .views = 1,
