@@ -187,6 +187,8 @@ static enum status read_candidate(struct history *history, const struct event_ca
                                     .gain = NAN,
                                     .gain_deviation = NAN,
                                     .informed = event->prior >= 0,
+                                    .policy_entropy = event->policy_entropy,
+                                    .policy_baseline = event->policy_baseline,
                                     .time = NAN,
                                     .validation_accuracy = NAN,
                                     .validation_loss = NAN,

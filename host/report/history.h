@@ -56,6 +56,8 @@ struct history_model { /* one candidate */
     bool finished;                 /* has a model event; else still in training, stopped or failed */
     bool failed;
     bool informed;              /* chosen by what earlier runs have shown (search.prior) */
+    double policy_entropy;      /* mean of what a policy said of it, in nats; NAN: no policy was asked */
+    double policy_baseline;     /* moving average of the rewards before; NAN: there were none */
     bool smaller;               /* its batch, than the job's */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */

@@ -128,6 +128,11 @@ static void print_progress(FILE *out, const struct plots_stage *s)
     data_progress(out, s->history);
 }
 
+static enum status draw_policy(struct picture *picture, const struct plots_stage *s, struct error *err)
+{
+    return plot_policy(picture, s->history, err);
+}
+
 static enum status draw_family(struct picture *picture, const struct plots_stage *s, struct error *err)
 {
     return plot_family(picture, s->history, err);
@@ -169,6 +174,7 @@ enum status plots_write_run(struct plot_request *request, const struct history *
 {
     static const struct plot plots[] = {{"learning", draw_learning, print_learning},
                                         {"progress", draw_progress, print_progress},
+                                        {"policy", draw_policy, NULL},
                                         {"family", draw_family, NULL},
                                         {"network", draw_network, NULL}};
     const struct plots_stage subject = {.history = history};

@@ -32,6 +32,10 @@ enum status plot_learning(struct picture *picture, const struct history *history
 /* Validation accuracy of every finished model against time, the best so far, the tests and the budgets' ends. */
 enum status plot_progress(struct picture *picture, const struct history *history, struct error *err);
 
+/* What a policy that proposes (search.strategy = "reinforce") was rewarded with, and how open it was, against its
+ * candidates. Where there was none, there is no picture. */
+enum status plot_policy(struct picture *picture, const struct history *history, struct error *err);
+
 /* Of the test images in `predictions`: accuracy against the probability of the answer, of several labels the share that
  * has one against its probability; precision against recall, of up to twelve classes, the worst if there are more. */
 enum status plot_reliability(struct picture *picture, const struct predictions *predictions,

@@ -41,6 +41,7 @@ static const char *const plots[] = {PLOT("learning"),
                                     PLOT("precision-#"),
                                     PLOT("errors-#"),
                                     PLOT("budgets"),
+                                    PLOT("policy"),
                                     NULL};
 #undef PLOT
 

@@ -322,6 +322,31 @@ static void draws_a_search(void **state)
     compare("family", "learning");
 }
 
+/* The last few failed, are in training, and are a final fit. Without a policy there is nothing to draw. */
+static void draws_a_policy(void **state)
+{
+    static struct search search;
+    struct error err;
+    (void)state;
+    make_search(&search);
+    for (int32_t i = 0; i < MODELS; i++)
+        search.models[i].policy_entropy = NAN;
+    remove(path);
+    assert_int_equal(plot_policy(&picture, &search.history, &err), ST_OK);
+    assert_int_not_equal(access(path, F_OK), 0);
+    for (int32_t i = 1; i < MODELS; i++) {
+        search.models[i].policy_entropy = 2.0 - 1.5 * i / MODELS;
+        search.models[i].policy_baseline = i == 1 ? NAN : 0.2 + 0.5 * i / MODELS;
+    }
+    search.models[MODELS - 3].validation_accuracy = NAN;
+    search.models[MODELS - 3].finished = false;
+    search.models[MODELS - 3].failed = true;
+    search.models[MODELS - 2].validation_accuracy = NAN;
+    search.models[MODELS - 2].finished = false;
+    assert_int_equal(plot_policy(&picture, &search.history, &err), ST_OK);
+    compare("policy", "progress");
+}
+
 static void draws_a_network(void **state)
 {
     struct graph graph;
@@ -417,10 +442,15 @@ static void tells_of_missing_glyphs(void **state)
 int main(int count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws_confusion), cmocka_unit_test(draws_labels),
-        cmocka_unit_test(draws_a_search),  cmocka_unit_test(draws_a_network),
-        cmocka_unit_test(draws_answers),   cmocka_unit_test(draws_accuracy_against_budget),
-        cmocka_unit_test(draws_a_sheet),   cmocka_unit_test(tells_of_missing_glyphs),
+        cmocka_unit_test(draws_confusion),
+        cmocka_unit_test(draws_labels),
+        cmocka_unit_test(draws_a_search),
+        cmocka_unit_test(draws_a_policy),
+        cmocka_unit_test(draws_a_network),
+        cmocka_unit_test(draws_answers),
+        cmocka_unit_test(draws_accuracy_against_budget),
+        cmocka_unit_test(draws_a_sheet),
+        cmocka_unit_test(tells_of_missing_glyphs),
     };
     writing = count > 1 && strcmp(arguments[1], "--write-pictures") == 0;
     const int made = mkstemps(path, 4);

@@ -116,7 +116,7 @@ static double score_graph(const struct search *search, const struct search_model
 /* The mean over seeds of the best score. */
 static double best_of(const struct search_strategy *strategy, int32_t candidates)
 {
-    enum { SEEDS = 5 };
+    enum { SEEDS = 4 };
     double sum = 0.0;
     for (int64_t seed = 1; seed <= SEEDS; seed++) {
         const struct job_search job = job_of();
@@ -137,7 +137,7 @@ static bool keeps_all(const void *state, const struct search_model *model)
 
 static void test_beats_chance(void **state)
 {
-    enum { CANDIDATES = 60 };
+    enum { CANDIDATES = 45 };
     struct search_strategy by_chance = search_random;
     by_chance.keeps = keeps_all;
     const double chance = best_of(&by_chance, CANDIDATES), climb = best_of(&search_hill_climb, CANDIDATES),
@@ -329,7 +329,7 @@ static double score_said(const struct search *search, const struct search_model 
 /* The mean reward rises, and the entropy falls; without a rate of learning neither does. */
 static void test_policy_learns(void **state)
 {
-    enum { CANDIDATES = 160, PART = 40, SEEDS = 2 };
+    enum { CANDIDATES = 120, PART = 30, SEEDS = 2 };
     double first[2] = {0}, last[2] = {0}, entropies[2] = {0};
     (void)state;
     for (int learns = 0; learns < 2; learns++)
