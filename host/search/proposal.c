@@ -176,32 +176,28 @@ static uint32_t allowed_morphs(const struct search *search, const struct search_
     return smaller != 0 && !search_admits(limits, graph) ? smaller : all;
 }
 
-enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
-                            const struct search_limits *limits, struct random_sequence *random,
-                            struct proposal *proposal, struct error *err)
+enum status proposal_add_morph(const struct morph *morph, struct proposal *proposal, struct error *err)
 {
     struct graph next = {0};
     struct remap_list remaps = {0};
+    enum status st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
+    assert(st != ST_NONE); /* it was drawn because it fits */
+    if (st != ST_OK)
+        return st;
+    proposal->morphs[proposal->morph_count] = *morph;
+    morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
+                   SEARCH_OPERATION_LENGTH);
+    remap_list_free(&remaps);
+    graph_free(&proposal->graph);
+    proposal->graph = next;
+    proposal->operation_count = ++proposal->morph_count;
+    return ST_OK;
+}
 
-    *proposal = propose_usual(model->id);
-    enum status st = graph_copy(&proposal->graph, &model->graph, err);
-    while (st == ST_OK && proposal->morph_count < morphs) {
-        struct morph *morph = &proposal->morphs[proposal->morph_count];
-        st = (search_setup(search)->job->space == JOB_SPACE_CELLS ? morph_draw_in_cells : morph_draw)(
-            &proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, morph, err);
-        if (st == ST_OK) {
-            st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
-            assert(st != ST_NONE); /* it was drawn because it fits */
-        }
-        if (st != ST_OK)
-            break;
-        morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
-                       SEARCH_OPERATION_LENGTH);
-        remap_list_free(&remaps);
-        graph_free(&proposal->graph);
-        proposal->graph = next;
-        proposal->operation_count = ++proposal->morph_count;
-    }
+enum status proposal_check_child(const struct search *search, const struct search_limits *limits,
+                                 enum status st, struct proposal *proposal, struct error *err)
+{
+    const int32_t parent = proposal->parent;
     if (st == ST_OK && search_knows(search, &proposal->graph))
         st = error_set(err, ST_NONE, "the network is known already");
     if (st == ST_OK && !search_admits(limits, &proposal->graph))
@@ -209,8 +205,24 @@ enum status propose_changed(const struct search *search, const struct search_mod
     if (st != ST_OK)
         proposal_free(proposal);
     if (st != ST_OK && st != ST_NONE)
-        error_prefix(err, "a change of model %d", (int)model->id);
+        error_prefix(err, "a change of model %d", (int)parent);
     return st;
+}
+
+enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
+                            const struct search_limits *limits, struct random_sequence *random,
+                            struct proposal *proposal, struct error *err)
+{
+    *proposal = propose_usual(model->id);
+    enum status st = graph_copy(&proposal->graph, &model->graph, err);
+    while (st == ST_OK && proposal->morph_count < morphs) {
+        struct morph morph;
+        st = (search_setup(search)->job->space == JOB_SPACE_CELLS ? morph_draw_in_cells : morph_draw)(
+            &proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, &morph, err);
+        if (st == ST_OK)
+            st = proposal_add_morph(&morph, proposal, err);
+    }
+    return proposal_check_child(search, limits, st, proposal, err);
 }
 
 enum status propose_changed_once(const struct search *search, const struct search_model *model,

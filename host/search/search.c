@@ -255,16 +255,9 @@ enum status search_propose_final(const struct search *search, const struct searc
     return st;
 }
 
-enum status search_propose_baseline(const struct search *search, const struct search_request *request,
-                                    struct proposal *proposal, struct error *err)
-{
-    *proposal = (struct proposal){0};
-    return search_none.propose_final(search, NULL, request, proposal, err);
-}
-
 /* ---- what is known ---- */
 
-static bool is_better(const struct search_model *a, const struct search_model *b)
+bool search_is_better(const struct search_model *a, const struct search_model *b)
 {
     return a->score > b->score || (a->score == b->score && a->loss < b->loss);
 }
@@ -275,7 +268,7 @@ const struct search_model *search_best(const struct search *search, const struct
     for (int32_t i = 0; i < search->count; i++) {
         const struct search_model *model = &search->models[i];
         if (model->is_parent && search_admits(limits, &model->graph) &&
-            (best == NULL || is_better(model, best)))
+            (best == NULL || search_is_better(model, best)))
             best = model;
     }
     return best;

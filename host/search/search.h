@@ -171,10 +171,6 @@ bool search_goes_by_means(const struct search *search);
 enum status search_propose_final(const struct search *search, const struct search_request *request,
                                  struct proposal *proposal, struct error *err);
 
-/* What would be trained without a search: the final fit of the strategy none. */
-enum status search_propose_baseline(const struct search *search, const struct search_request *request,
-                                    struct proposal *proposal, struct error *err);
-
 /* Starting network `start`, an index into search.starts, is not to be proposed any more. */
 void search_leave_out(struct search *search, int32_t start);
 
