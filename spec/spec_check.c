@@ -222,7 +222,7 @@ static bool makes_children(enum job_strategy strategy)
 {
     return strategy == JOB_STRATEGY_BAYESIAN || strategy == JOB_STRATEGY_GREEDY ||
            strategy == JOB_STRATEGY_RANDOM || strategy == JOB_STRATEGY_HILL_CLIMB ||
-           strategy == JOB_STRATEGY_EVOLUTION;
+           strategy == JOB_STRATEGY_EVOLUTION || strategy == JOB_STRATEGY_REINFORCE;
 }
 
 /* A search over cells changes parents into children, and all that it begins with has cells. */

@@ -117,6 +117,9 @@ enum status morph_draw_in_cells(const struct graph *graph, uint32_t allowed, str
  * graph. *morphs is the caller's to free; NULL when there are none. */
 enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
                        struct error *err);
+/* The same of morphs of cells, each once. */
+enum status morph_list_in_cells(const struct graph *graph, uint32_t allowed, struct morph **morphs,
+                                int32_t *count, struct error *err);
 
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);

@@ -1,21 +1,34 @@
 /* All that could be drawn, as a list. */
 #include "host/base/array.h"
 #include "host/morph/morph_internal.h"
+#include "host/net/cell.h"
 
 #include <stdlib.h>
 
 /* A list in the making. */
 struct list {
     const struct graph *graph;
+    bool cells; /* of morphs of cells */
     struct morph *items;
     int32_t count, capacity;
 };
 
-/* Adds it if the graph has room for it. */
-static enum status add(struct list *list, const struct morph *morph, struct error *err)
+/* Whether it is one of cells, at the first of those that it changes. */
+static bool is_of_cells(const struct morph *morph)
 {
+    struct cell_place place;
+    return morph_fits_cells(morph) && cell_place_of(morph->a, &place) && place.index == 0;
+}
+
+/* Adds it if the graph has room for it. */
+static enum status add(struct list *list, const struct morph *one, struct error *err)
+{
+    struct morph morph = *one;
     struct morph_edit edit;
-    enum status st = morph_edit_make(&edit, morph, list->graph, err);
+    if (list->cells && !is_of_cells(&morph))
+        return ST_OK;
+    morph.cells = list->cells;
+    enum status st = morph_edit_make(&edit, &morph, list->graph, err);
     if (st != ST_OK)
         return st == ST_NONE || st == ST_UNSUPPORTED ? ST_OK : st;
     morph_edit_free(&edit);
@@ -24,7 +37,7 @@ static enum status add(struct list *list, const struct morph *morph, struct erro
     if (items == NULL)
         return ST_MEMORY;
     list->items = items;
-    items[list->count++] = *morph;
+    items[list->count++] = morph;
     return ST_OK;
 }
 
@@ -186,10 +199,10 @@ static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, st
     return ST_OK;
 }
 
-enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
-                       struct error *err)
+static enum status list_all(const struct graph *graph, uint32_t allowed, bool cells, struct morph **morphs,
+                            int32_t *count, struct error *err)
 {
-    struct list list = {.graph = graph};
+    struct list list = {.graph = graph, .cells = cells};
     enum status st = ST_OK;
     for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
         for (int32_t a = 1; st == ST_OK && (allowed >> kind & 1) && a < graph->count - 1; a++)
@@ -201,4 +214,16 @@ enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph
     *morphs = list.items;
     *count = list.count;
     return st;
+}
+
+enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
+                       struct error *err)
+{
+    return list_all(graph, allowed, false, morphs, count, err);
+}
+
+enum status morph_list_in_cells(const struct graph *graph, uint32_t allowed, struct morph **morphs,
+                                int32_t *count, struct error *err)
+{
+    return list_all(graph, allowed & MORPH_OF_CELLS, true, morphs, count, err);
 }

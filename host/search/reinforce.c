@@ -77,7 +77,8 @@ static enum status options_of(const struct search *search, const struct graph *g
                               struct options *options, struct error *err)
 {
     *options = (struct options){.kinds = enough ? 1u << ENOUGH : 0};
-    enum status st = morph_list(graph, search_allowed_morphs(search), &options->morphs, &options->count, err);
+    enum status st = (search_setup(search)->job->space == JOB_SPACE_CELLS ? morph_list_in_cells : morph_list)(
+        graph, search_allowed_morphs(search), &options->morphs, &options->count, err);
     for (int32_t i = 0; st == ST_OK && i < options->count; i++)
         options->kinds |= 1u << options->morphs[i].kind;
     if (st == ST_OK && options->kinds == 0)

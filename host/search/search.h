@@ -166,7 +166,8 @@ bool search_has_candidates(const struct search *search);
 /* Whether it goes by what the request says of the stage's means, so that no limit of a network's time holds for it. */
 bool search_goes_by_means(const struct search *search);
 
-/* Proposes the stage's final fit, which has no morphs but those of stack.h. ST_DIVERGED when none of the candidates could be trained. */
+/* Proposes the stage's final fit, which has no morphs but those of stack.h. ST_DIVERGED when none of the candidates
+ * could be trained. */
 enum status search_propose_final(const struct search *search, const struct search_request *request,
                                  struct proposal *proposal, struct error *err);
 

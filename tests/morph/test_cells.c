@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -165,6 +166,37 @@ static void test_new_cells_know_what_the_old_ones_learnt(void **state)
     network_free(&network);
 }
 
+/* The list has what can be drawn, each once, at the first of the cells that it changes. */
+static void test_list(void **state)
+{
+    (void)state;
+    struct random_sequence random = sequence(3000);
+    struct network network;
+    struct morph *morphs;
+    struct error err = {0};
+    int32_t count;
+    uint32_t kinds = 0;
+    const struct cells cells = cells_draw(&random);
+    start(&network, &cells, 2, &random);
+    assert_int_equal(morph_list_in_cells(&network.graph, ALL, &morphs, &count, &err), ST_OK);
+    for (int32_t i = 0; i < count; i++) {
+        struct cell_place place;
+        struct graph child;
+        struct remap_list remaps;
+        assert_true(morphs[i].cells && cell_place_of(morphs[i].a, &place) && place.index == 0);
+        for (int32_t k = 0; k < i; k++)
+            assert_memory_not_equal(&morphs[k], &morphs[i], sizeof(morphs[i]));
+        assert_int_equal(morph_apply(&morphs[i], &network.graph, 0.0f, &child, &remaps, &err), ST_OK);
+        check_alike(&child);
+        graph_free(&child);
+        remap_list_free(&remaps);
+        kinds |= 1u << morphs[i].kind;
+    }
+    assert_int_equal(kinds, MORPH_OF_CELLS);
+    free(morphs);
+    network_free(&network);
+}
+
 static void expect(const struct network *network, struct morph morph, enum status status)
 {
     struct graph child;
@@ -198,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_chains_keep_the_function),
         cmocka_unit_test(test_deeper_and_wider),
         cmocka_unit_test(test_new_cells_know_what_the_old_ones_learnt),
+        cmocka_unit_test(test_list),
         cmocka_unit_test(test_what_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
