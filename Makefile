@@ -160,7 +160,7 @@ check: $(if $(wildcard tests/$(T).sh),all man $(TEST_HELPERS),$(BUILD)/tests/$(T
 
 # What the test programs reach, or those of T: make coverage T='net/test_graph net/test_cost'.
 coverage:
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/coverage BIN=build/coverage/bin OPTIMIZE='-O1 --coverage -DCPU_ONE_COPY -Wno-psabi' \
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/coverage BIN=build/coverage/bin OPTIMIZE='-O1 --coverage -DCPU_ONE_COPY -Wno-psabi -Wno-format-truncation' \
 		$(or $(T:%=build/coverage/tests/%),PLUGIN= GPU_TESTS= test-programs)
 	@find build/coverage -name '*.gcda' -delete
 	@tests/run.sh $(or $(T:%=build/coverage/tests/%),$(TESTS:tests/%.c=build/coverage/tests/%))

@@ -109,4 +109,8 @@ struct job {
 bool job_start_is_file(const char *start);
 bool job_start_is_onnx(const char *start);
 
+/* Whether baseline.start names anything; and the network that it names: NULL for the first of search.starts. */
+bool job_has_baseline(const struct job *job);
+const char *job_baseline_start(const struct job *job);
+
 #endif

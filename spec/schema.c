@@ -82,6 +82,13 @@ int spec_section_length(const char *name)
     return point == NULL ? 0 : (int)(point - name) + 1;
 }
 
+bool spec_is_outside(const struct spec_key *key)
+{
+    static const char output[] = "output.", report[] = "report.";
+    return strncmp(key->name, output, sizeof(output) - 1) == 0 ||
+           strncmp(key->name, report, sizeof(report) - 1) == 0;
+}
+
 bool spec_is_section(const char *name)
 {
     size_t length = strlen(name);
@@ -89,6 +96,12 @@ bool spec_is_section(const char *name)
         if (strncmp(spec_keys[i].name, name, length) == 0 && spec_keys[i].name[length] == '.')
             return true;
     return false;
+}
+
+bool spec_is_budget(const struct spec_key *key)
+{
+    return strncmp(key->name, "budget.", sizeof("budget.") - 1) == 0 &&
+           (key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE);
 }
 
 void *spec_field(struct job *job, const struct spec_key *key)
@@ -140,6 +153,17 @@ bool job_start_is_onnx(const char *start)
 bool job_start_is_file(const char *start)
 {
     return ends_in(start, ".safetensors") || job_start_is_onnx(start);
+}
+
+bool job_has_baseline(const struct job *job)
+{
+    return strcmp(job->baseline.start.items[0], "none") != 0;
+}
+
+const char *job_baseline_start(const struct job *job)
+{
+    const char *start = job->baseline.start.items[0];
+    return !job_has_baseline(job) || strcmp(start, "first") == 0 ? NULL : start;
 }
 
 /* "\"a\", \"b\"" from "a|b". */

@@ -66,6 +66,9 @@ bool spec_is_section(const char *name);
 /* Length of "section." at the start of a full name; 0 outside of sections. */
 int spec_section_length(const char *name);
 
+/* Whether the key says nothing of what a run does: of output.* and report.* */
+bool spec_is_outside(const struct spec_key *key);
+
 /* The key's field. */
 void *spec_field(struct job *job, const struct spec_key *key);
 const void *spec_field_const(const struct job *job, const struct spec_key *key);
@@ -107,11 +110,26 @@ const char *spec_suggest(const char *name);
 
 /* Writes the key's value as a job file has it. */
 void spec_print_value(const struct job *job, const struct spec_key *key, FILE *out);
+/* The same as a text; NULL when out of memory. The caller frees it. */
+char *spec_value_text(const struct job *job, const struct spec_key *key);
+
+/* Whether the key is one of the kinds of budget, of which a job has one: their lists are a run's stages. */
+bool spec_is_budget(const struct spec_key *key);
+
+/* Nobody gave it: then it adapts, and is never what is wrong. */
+static inline bool spec_is_default(const struct spec_location *location)
+{
+    return location->line == 0 && location->override == NULL;
+}
 
 /* What no single key can tell: required keys, files, budgets. Fills what depends on other keys (the
  * default budget and output.dir). locations[i] belongs to spec_keys[i]. */
 enum status spec_check(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
                        struct error *err);
+
+/* The part of it that is about the keys of search strategies (spec_strategy.c). */
+enum status spec_check_strategy(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
+                                struct error *err);
 
 /* Makes libconfig 1.5 see what is written in `text` (length bytes): whole numbers get an L, or it would cut
  * them to 32 bits in silence, and [..] become (..), or it would refuse [1, 2.5]. Refuses what it would not

@@ -27,7 +27,8 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err);
 /* The first line of what spec_write writes. */
 extern const char spec_written_mark[];
 
-/* The same without output.*: what a run does, wherever its folder is. malloc'd, NULL when out of memory. */
+/* The same without output.* and report.*: what a run does, wherever its folder is and whatever it costs. malloc'd, NULL
+ * when out of memory. */
 char *spec_run_text(const struct job *job);
 
 /* A reference of every key: type, unit, range, default, meaning. Text for a terminal, or Markdown for

@@ -7,11 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nobody gave it: then it adapts, and is never what is wrong. */
-static bool is_default(const struct spec_location *location)
-{
-    return location->line == 0 && location->override == NULL;
-}
+/* Vectors of the devices hold so many channels. */
+enum { WIDTH_UNIT = 8 };
 
 /* Whether the key names a file or folder. */
 static bool is_path(const struct spec_key *key)
@@ -72,7 +69,7 @@ static enum status check_budget(struct job *job, const struct spec_location *loc
     int seconds = spec_index("budget.seconds");
     const int kinds[] = {seconds, spec_index("budget.steps"), spec_index("budget.models")};
     int given = -1;
-    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && is_default(&locations[seconds]))
+    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && spec_is_default(&locations[seconds]))
         job->budget.seconds = (struct job_numbers){0};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         const struct spec_key *key = &spec_keys[kinds[i]];
@@ -137,21 +134,26 @@ static enum status check_devices(const struct job *job, const struct spec_locati
     return ST_OK;
 }
 
+static enum status check_start_file(const char *key, const char *path, const struct spec_location *locations,
+                                    struct error *err)
+{
+    char clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
+    if (!job_start_is_file(path) || file_exists(path))
+        return ST_OK;
+    spec_clean_text(path, clean);
+    snprintf(found, sizeof(found), "\"%.200s\", which does not exist", clean);
+    return spec_refuse(err, ST_IO, &locations[spec_index(key)], key, found, "the file of a network");
+}
+
 /* Starting networks that are files have to be there. */
 static enum status check_start_files(const struct job *job, const struct spec_location *locations,
                                      struct error *err)
 {
-    for (int i = 0; i < job->search.starts.count; i++) {
-        const char *path = job->search.starts.items[i];
-        char clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
-        if (!job_start_is_file(path) || file_exists(path))
-            continue;
-        spec_clean_text(path, clean);
-        snprintf(found, sizeof(found), "\"%.200s\", which does not exist", clean);
-        return spec_refuse(err, ST_IO, &locations[spec_index("search.starts")], "search.starts", found,
-                           "the file of a network");
-    }
-    return ST_OK;
+    enum status st = ST_OK;
+    for (int i = 0; st == ST_OK && i < job->search.starts.count; i++)
+        st = check_start_file("search.starts", job->search.starts.items[i], locations, err);
+    return st == ST_OK ? check_start_file("baseline.start", job->baseline.start.items[0], locations, err)
+                       : st;
 }
 
 /* Without a search nobody chooses between several starting networks: of the default ones it is the first. */
@@ -162,7 +164,7 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
     char found[SPEC_TEXT_MAX];
     if (job->search.strategy != JOB_STRATEGY_NONE || starts->count == 1)
         return ST_OK;
-    if (is_default(location)) {
+    if (spec_is_default(location)) {
         while (starts->count > 1)
             free(starts->items[--starts->count]);
         return ST_OK;
@@ -170,6 +172,84 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
     snprintf(found, sizeof(found), "%d starting networks", starts->count);
     return spec_refuse(err, ST_RANGE, location, "search.starts", found,
                        "one, as search.strategy is \"none\"");
+}
+
+static bool is_cell(const char *start)
+{
+    return strcmp(start, "cell") == 0 || strcmp(start, "random_cell") == 0;
+}
+
+/* Where the job leaves strategy and starting networks open, they are those of a search over cells. */
+static enum status adapt_to_cells(struct job *job, const struct spec_location *locations, struct error *err)
+{
+    struct job_strings *starts = &job->search.starts;
+    if (spec_is_default(&locations[spec_index("search.strategy")]))
+        job->search.strategy = JOB_STRATEGY_GREEDY;
+    if (!spec_is_default(&locations[spec_index("search.starts")]))
+        return ST_OK;
+    char *name = strdup("cell");
+    if (name == NULL)
+        return error_memory(err, "search.starts", sizeof("cell"));
+    while (starts->count > 0)
+        free(starts->items[--starts->count]);
+    starts->items[starts->count++] = name;
+    return ST_OK;
+}
+
+/* The final network is one of the search's cells, as deep and wide or more. */
+static enum status check_final(const struct job *job, const struct spec_location *locations,
+                               struct error *err)
+{
+    const struct job_final *final = &job->final;
+    const int32_t narrowest = job->search.width > 0 ? job->search.width : WIDTH_UNIT;
+    char found[32], expected[96];
+    if (final->repeats != 0 && final->repeats < job->search.repeats) {
+        snprintf(found, sizeof(found), "%d", (int) final->repeats);
+        snprintf(expected, sizeof(expected), "0 or at least the %d of search.repeats",
+                 (int)job->search.repeats);
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("final.repeats")], "final.repeats", found,
+                           expected);
+    }
+    if (final->width == 0 || (final->width % WIDTH_UNIT == 0 && final->width >= narrowest))
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d", (int) final->width);
+    snprintf(expected, sizeof(expected), "0 or a multiple of %d, %d or more", WIDTH_UNIT, (int)narrowest);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("final.width")], "final.width", found, expected);
+}
+
+/* By any morphs that fit: those of cells are drawn for it. */
+static bool makes_children(enum job_strategy strategy)
+{
+    return strategy == JOB_STRATEGY_BAYESIAN || strategy == JOB_STRATEGY_GREEDY ||
+           strategy == JOB_STRATEGY_RANDOM || strategy == JOB_STRATEGY_HILL_CLIMB ||
+           strategy == JOB_STRATEGY_EVOLUTION;
+}
+
+/* A search over cells changes parents into children, and all that it begins with has cells. */
+static enum status check_cells(struct job *job, const struct spec_location *locations, struct error *err)
+{
+    char found[SPEC_TEXT_MAX];
+    if (job->search.space != JOB_SPACE_CELLS)
+        return ST_OK;
+    enum status st = adapt_to_cells(job, locations, err);
+    if (st != ST_OK)
+        return st;
+    if (!makes_children(job->search.strategy)) {
+        snprintf(found, sizeof(found), "\"%s\"", job_strategy_text(job->search.strategy));
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.strategy")], "search.strategy", found,
+                           "a strategy that makes children of parents, as \"greedy\", for search.space is "
+                           "\"cells\"");
+    }
+    for (int i = 0; i < job->search.starts.count; i++) {
+        char clean[SPEC_TEXT_MAX];
+        if (is_cell(job->search.starts.items[i]))
+            continue;
+        spec_clean_text(job->search.starts.items[i], clean);
+        snprintf(found, sizeof(found), "\"%.200s\"", clean);
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.starts")], "search.starts", found,
+                           "\"cell\" or \"random_cell\", as search.space is \"cells\"");
+    }
+    return check_final(job, locations, err);
 }
 
 /* Lists alone can tell of several labels an image. */
@@ -185,14 +265,28 @@ static enum status check_labels(const struct job *job, const struct spec_locatio
                        "a CSV file beside it");
 }
 
-/* A search is what it is compared with. */
+/* One network beside a search, and a width of it where it has none of its own. */
 static enum status check_baseline(const struct job *job, const struct spec_location *locations,
                                   struct error *err)
 {
-    if (!job->search.baseline || job->search.strategy != JOB_STRATEGY_NONE)
+    const struct spec_location *start = &locations[spec_index("baseline.start")];
+    const char *name = job->baseline.start.items[0];
+    char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
+    if (job->baseline.start.count > 1) {
+        snprintf(found, sizeof(found), "%d networks", job->baseline.start.count);
+        return spec_refuse(err, ST_RANGE, start, "baseline.start", found, "one");
+    }
+    if (job_has_baseline(job) && job->search.strategy == JOB_STRATEGY_NONE) {
+        snprintf(found, sizeof(found), "\"%.200s\"", name);
+        return spec_refuse(err, ST_RANGE, start, "baseline.start", found,
+                           "\"none\", as search.strategy is \"none\"");
+    }
+    if (job->baseline.width == 0 || !job_start_is_file(name))
         return ST_OK;
-    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.baseline")], "search.baseline", "true",
-                       "false, as search.strategy is \"none\"");
+    snprintf(found, sizeof(found), "%d", (int)job->baseline.width);
+    snprintf(expected, sizeof(expected), "0, as \"%.200s\" has its own", name);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("baseline.width")], "baseline.width", found,
+                       expected);
 }
 
 /* One word, or classes with their weights. */
@@ -215,33 +309,58 @@ static enum status check_class_weights(const struct job *job, const struct spec_
     return ST_OK;
 }
 
-/* Nor between values of a key. */
+/* Nor between values of a key, which the points of a grid have in common. */
 static enum status check_ranges(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
 {
-    for (int i = 0; job->search.strategy == JOB_STRATEGY_NONE && i < SPEC_KEY_COUNT; i++) {
+    const enum job_strategy strategy = job->search.strategy;
+    const bool one_value = strategy == JOB_STRATEGY_NONE || strategy == JOB_STRATEGY_GRID;
+    char expected[64];
+    snprintf(expected, sizeof(expected), "one value, as search.strategy is \"%s\"",
+             job_strategy_text(strategy));
+    for (int i = 0; one_value && i < SPEC_KEY_COUNT; i++) {
         const struct job_range *range = spec_range_const(job, &spec_keys[i]);
         if (range != NULL && (range->kind == JOB_RANGE_LIST || range->kind == JOB_RANGE_BETWEEN))
             return spec_refuse(err, ST_RANGE, &locations[i], spec_keys[i].name,
-                               range->kind == JOB_RANGE_LIST ? "a list" : "a range",
-                               "one value, as search.strategy is \"none\"");
+                               range->kind == JOB_RANGE_LIST ? "a list" : "a range", expected);
     }
     return ST_OK;
 }
 
-/* Vectors of the devices hold so many channels. */
-enum { WIDTH_UNIT = 8 };
+/* An amount is of something. */
+static enum status check_cost(const struct job *job, const struct spec_location *locations, struct error *err)
+{
+    if (job->report.cost_per_hour == 0.0 || job->report.currency[0] != '\0')
+        return ST_OK;
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("report.currency")], "report.currency", "nothing",
+                       "a name, as \"EUR\", beside report.cost_per_hour");
+}
 
-static enum status check_width(const struct job *job, const struct spec_location *locations,
+static enum status check_width(const char *key, int32_t width, const struct spec_location *locations,
                                struct error *err)
 {
     char found[32], expected[64];
-    if (job->search.width % WIDTH_UNIT == 0)
+    if (width % WIDTH_UNIT == 0)
         return ST_OK;
-    snprintf(found, sizeof(found), "%d", (int)job->search.width);
+    snprintf(found, sizeof(found), "%d", (int)width);
     snprintf(expected, sizeof(expected), "0 or a multiple of %d", WIDTH_UNIT);
-    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.width")], "search.width", found,
-                       expected);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found, expected);
+}
+
+static enum status check_widths(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    char found[32], expected[64];
+    for (int i = 0; i < job->search.widths.count; i++) {
+        const int32_t width = (int32_t)job->search.widths.items[i];
+        if (width % WIDTH_UNIT == 0)
+            continue;
+        snprintf(found, sizeof(found), "%d", (int)width);
+        snprintf(expected, sizeof(expected), "multiples of %d", WIDTH_UNIT);
+        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.widths")], "search.widths", found,
+                           expected);
+    }
+    return ST_OK;
 }
 
 /* Whether a device of that name is one of the host's. */
@@ -299,6 +418,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_devices(job, locations, err);
     if (st == ST_OK)
+        st = check_cells(job, locations, err);
+    if (st == ST_OK)
         st = check_starts(job, locations, err);
     if (st == ST_OK)
         st = check_start_files(job, locations, err);
@@ -307,9 +428,17 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_ranges(job, locations, err);
     if (st == ST_OK)
-        st = check_width(job, locations, err);
+        st = check_width("search.width", job->search.width, locations, err);
+    if (st == ST_OK)
+        st = check_width("baseline.width", job->baseline.width, locations, err);
+    if (st == ST_OK)
+        st = check_widths(job, locations, err);
+    if (st == ST_OK)
+        st = spec_check_strategy(job, locations, err);
     if (st == ST_OK)
         st = check_workers(job, locations, err);
+    if (st == ST_OK)
+        st = check_cost(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;
@@ -326,32 +455,16 @@ static bool budget_continues(const struct job_numbers *before, const struct job_
     return same == before->count - 1 && now->count == before->count && now->items[same] > before->items[same];
 }
 
-/* The value as a job file has it; NULL when out of memory. The caller frees it. */
-static char *value_text(const struct job *job, const struct spec_key *key)
-{
-    char *text = NULL;
-    size_t length = 0;
-    FILE *stream = open_memstream(&text, &length);
-    if (stream == NULL)
-        return NULL;
-    spec_print_value(job, key, stream);
-    if (fclose(stream) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
 static enum status same_value(const struct job *before, const struct job *now, const struct spec_key *key,
                               struct error *err)
 {
     enum status st = ST_OK;
-    char *had = value_text(before, key), *has = value_text(now, key);
+    char *had = spec_value_text(before, key), *has = spec_value_text(now, key);
     if (had == NULL || has == NULL) {
         st = error_memory(err, key->name, SPEC_TEXT_MAX);
         goto out;
     }
-    bool rising = key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE;
+    const bool rising = spec_is_budget(key);
     /* The text tells everything: numbers are printed so that they read back as the same bits. */
     if (strcmp(had, has) == 0 ||
         (rising && budget_continues(spec_field_const(before, key), spec_field_const(now, key))))
@@ -367,9 +480,8 @@ out:
 /* Whether the key says nothing of what a run does. */
 static bool is_free(const struct spec_key *key)
 {
-    static const char section[] = "output.";
     return (is_path(key) && strcmp(key->name, "search.prior") != 0) ||
-           strcmp(key->name, "dataset.audit") == 0 || strncmp(key->name, section, sizeof(section) - 1) == 0;
+           strcmp(key->name, "dataset.audit") == 0 || spec_is_outside(key);
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)

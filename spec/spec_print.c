@@ -96,6 +96,21 @@ void spec_print_value(const struct job *job, const struct spec_key *key, FILE *o
     }
 }
 
+char *spec_value_text(const struct job *job, const struct spec_key *key)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream == NULL)
+        return NULL;
+    spec_print_value(job, key, stream);
+    if (fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
 /* Whether both keys are in the same section, or both in none. */
 static bool same_section(int i, int j)
 {
@@ -127,12 +142,13 @@ static void print_auto_number(const struct job *job, const struct spec_key *key,
 
 const char spec_written_mark[] = "# A nasrun job with every key filled in.";
 
-static enum status write_keys(const struct job *job, bool with_output, FILE *out, struct error *err)
+/* `whole`: with the keys that say nothing of what a run does. */
+static enum status write_keys(const struct job *job, bool whole, FILE *out, struct error *err)
 {
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct spec_key *key = &spec_keys[i];
         int length = spec_section_length(key->name);
-        if (!with_output && strncmp(key->name, "output.", (size_t)length) == 0 && length > 0)
+        if (!whole && spec_is_outside(key))
             continue;
         if (length > 0 && begins_section(i))
             fprintf(out, "%.*s = {\n", length - 1, key->name);

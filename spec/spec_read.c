@@ -79,11 +79,32 @@ static enum status apply_defaults(const struct spec_location *location, struct j
     return st;
 }
 
+/* search.baseline = true or false, which older versions had for what baseline.start says now: their runs are gone on
+ * with. */
+static enum status apply_older_baseline(const struct spec_location *location, const config_setting_t *value,
+                                        struct job *job, struct spec_location *locations, struct error *err)
+{
+    char found[SPEC_TEXT_MAX];
+    spec_found_text(value, found);
+    if (config_setting_type(value) != CONFIG_TYPE_BOOL)
+        return spec_refuse(err, ST_FORMAT, location, "search.baseline", found, "true or false");
+    char **start = &job->baseline.start.items[0];
+    char *copy = strdup(config_setting_get_bool(value) ? "first" : "none");
+    if (copy == NULL)
+        return error_memory(err, "baseline.start", sizeof("first"));
+    free(*start);
+    *start = copy;
+    locations[spec_index("baseline.start")] = *location;
+    return ST_OK;
+}
+
 static enum status apply_setting(const char *file, const char *name, const config_setting_t *value,
                                  struct job *job, struct spec_location *locations, struct error *err)
 {
     struct spec_location location = {.file = file, .line = (int)config_setting_source_line(value)};
     const struct spec_key *key = spec_find(name);
+    if (key == NULL && strcmp(name, "search.baseline") == 0)
+        return apply_older_baseline(&location, value, job, locations, err);
     if (key == NULL)
         return spec_refuse_unknown(err, &location, name);
     locations[key - spec_keys] = location;
@@ -136,19 +157,13 @@ static bool is_bare_text(const struct spec_key *key, const char *text)
     }
 }
 
-/* Whether the key is one of the kinds of budget, of which a job has one. */
-static bool is_budget(const struct spec_key *key)
-{
-    return key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE;
-}
-
 /* A budget on the command line takes the place of one of another kind in the file. */
 static void replace_budgets(const struct spec_key *key, struct job *job, struct spec_location *locations)
 {
-    if (!is_budget(key))
+    if (!spec_is_budget(key))
         return;
     for (int i = 0; i < SPEC_KEY_COUNT; i++)
-        if (is_budget(&spec_keys[i]) && locations[i].override == NULL) {
+        if (spec_is_budget(&spec_keys[i]) && locations[i].override == NULL) {
             *(struct job_numbers *)spec_field(job, &spec_keys[i]) = (struct job_numbers){0};
             locations[i].line = 0;
         }

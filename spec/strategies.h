@@ -12,8 +12,14 @@
     X(BAYESIAN, bayesian, "a Gaussian process over architectures") \
     X(GREEDY, greedy, "the best parent so far") \
     X(RANDOM, random, "chance") \
+    X(HILL_CLIMB, hill_climb, "the best of search.neighbours changes of a network, then of that") \
+    X(EVOLUTION, evolution, "changes of the best of a few of the newest networks (regularised evolution)") \
+    X(REINFORCE, reinforce, "changes of the best parent so far that a policy names, which learns from their scores") \
     X(PHASES, phases, "by what the budget pays for, a ladder of short trainings that chooses start, width and " \
                       "learning rate, then one training of that") \
+    X(GRID, grid, "starting networks in all of search.widths and search.depths") \
+    X(ASHA, asha, "chance over starting networks, widths and hyperparameters, the better ones trained further " \
+                  "(asynchronous successive halving)") \
     X(NONE, none, "no search, the one starting network is trained for the whole budget")
 /* clang-format on */
 

@@ -36,6 +36,8 @@ static int edit_distance(const char *a, const char *b)
 
 const char *spec_suggest(const char *name)
 {
+    if (strcmp(name, "search.baseline") == 0) /* of older versions */
+        return "baseline.start";
     const char *nearest = NULL;
     if (strlen(name) > NAME_MAX_LENGTH)
         return NULL;

@@ -1,6 +1,7 @@
 /* The CUDA device: which there are, opening, and the tables of its functions. */
 #include "cuda/device/cuda_group.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,13 @@ static void device_information(struct device *device, struct device_info *info)
     }
 }
 
+static double device_energy(struct device *device)
+{
+    struct cudaDeviceProp properties;
+    return cudaGetDeviceProperties(&properties, device->index) == cudaSuccess ? cuda_nvml_joules(&properties)
+                                                                              : NAN;
+}
+
 static const struct device_ops own = {
     .dataset_upload = cuda_dataset_upload,
     .weights_new = cuda_weights_new,
@@ -305,7 +313,7 @@ static const struct device_ops own = {
 };
 
 DEVICE_CHECKED_OPS(cuda_device_ops, .kind = "cuda", .open = device_open, .close = device_close,
-                   .info = device_information, .dataset_free = cuda_dataset_free,
+                   .info = device_information, .energy = device_energy, .dataset_free = cuda_dataset_free,
                    .host_allocate = cuda_host_allocate, .host_free = cuda_host_free,
                    .group_abort = cuda_group_abort, .group_check = cuda_group_check,
                    .group_bytes = cuda_group_bytes, .program_free = cuda_program_free,

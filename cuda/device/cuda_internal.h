@@ -210,6 +210,8 @@ void cuda_cache_folder(char *path, size_t size);
 
 /* Bytes of the GPU that are free, without making a context there; 0 where nobody can tell. */
 size_t cuda_nvml_free(const struct cudaDeviceProp *properties);
+/* Joules that the GPU has used since its driver was loaded; NAN where nobody can tell. */
+double cuda_nvml_joules(const struct cudaDeviceProp *properties);
 
 /* ---- cuda_dataset.c ---- */
 

@@ -26,6 +26,7 @@ enum random_stream {
     RANDOM_TEST,            /* test cases */
     RANDOM_HYPERPARAMETERS, /* of children */
     RANDOM_DROP_PATH,
+    RANDOM_POLICY, /* first weights of a policy that proposes */
 };
 
 struct random4 {

@@ -22,7 +22,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 9 };
+enum { DEVICE_INTERFACE_VERSION = 10 };
 
 struct device;
 struct device_group;
@@ -151,6 +151,9 @@ struct device_ops {
     enum status (*open)(const struct device_options *options, struct device **device, struct error *err);
     void (*close)(struct device *device);
     void (*info)(struct device *device, struct device_info *info);
+    /* Joules that its hardware has used since some moment, for whomever; NAN: no counter can be read now. NULL: it has
+     * none of its own. */
+    double (*energy)(struct device *device);
 
     enum status (*dataset_upload)(struct device *device, const struct dataset_view *view,
                                   struct device_dataset **dataset, struct error *err);

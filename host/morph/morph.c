@@ -1,7 +1,9 @@
 /* Applying and describing morphs. */
 #include "host/morph/morph_internal.h"
+#include "host/net/cell.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *const morph_kind_names[MORPH_KIND_COUNT] = {
     [MORPH_DEEPEN] = "deepen",
@@ -48,24 +50,32 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
     return st;
 }
 
+/* How people find a layer: by its id, in cells by its slot. */
+static unsigned name_of(const struct morph *morph, uint32_t id)
+{
+    struct cell_place place;
+    return morph->cells && cell_place_of(id, &place) ? (unsigned)place.slot : (unsigned)id;
+}
+
 static void describe_deepen(const struct morph *morph, const char *kind, char *text, size_t size)
 {
+    const unsigned a = name_of(morph, morph->a);
     const char *variant =
         (uint32_t)morph->variant < DEEPEN_VARIANT_COUNT ? deepen_variant_names[morph->variant] : "unknown";
     if (morph->variant == DEEPEN_CONV_RELU)
-        snprintf(text, size, "deepen %s %u: %s %dx%d", kind, (unsigned)morph->a, variant, (int)morph->amount,
+        snprintf(text, size, "deepen %s %u: %s %dx%d", kind, a, variant, (int)morph->amount,
                  (int)morph->amount);
     else
-        snprintf(text, size, "deepen %s %u: %s", kind, (unsigned)morph->a, variant);
+        snprintf(text, size, "deepen %s %u: %s", kind, a, variant);
 }
 
-void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size)
+static void describe_place(const struct morph *morph, const struct graph *parent, char *text, size_t size)
 {
     static const struct layer absent = {.kind = LAYER_KIND_COUNT}; /* its name is "unknown" */
     int32_t index = graph_find(parent, morph->a);
     const struct layer *layer = index >= 0 ? &parent->layers[index] : &absent;
     const char *kind = layer_kind_name(layer->kind);
-    unsigned a = (unsigned)morph->a;
+    const unsigned a = name_of(morph, morph->a), b = name_of(morph, morph->b);
     int amount = (int)morph->amount;
     switch (morph->kind) {
     case MORPH_DEEPEN:
@@ -76,10 +86,10 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
                  (int)layer->shape.c + amount);
         return;
     case MORPH_ADD_SKIP:
-        snprintf(text, size, "add skip %u->%u", a, (unsigned)morph->b);
+        snprintf(text, size, "add skip %u->%u", a, b);
         return;
     case MORPH_CONCAT_SKIP:
-        snprintf(text, size, "concat skip %u->%u", a, (unsigned)morph->b);
+        snprintf(text, size, "concat skip %u->%u", a, b);
         return;
     case MORPH_KERNEL:
         snprintf(text, size, "kernel %s %u %dx%d->%dx%d", kind, a, (int)layer->kernel_h, (int)layer->kernel_w,
@@ -108,10 +118,24 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
                  (int)layer->shape.c - amount);
         return;
     case MORPH_REMOVE:
-        snprintf(text, size, "remove %s %u back to %u", kind, a, (unsigned)morph->b);
+        snprintf(text, size, "remove %s %u back to %u", kind, a, b);
         return;
     case MORPH_KIND_COUNT:
         break;
     }
     snprintf(text, size, "unknown morph %d", (int)morph->kind);
+}
+
+void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size)
+{
+    struct cell_place place;
+    if (morph->cells && morph->kind == MORPH_REPEAT) {
+        snprintf(text, size, "%d more cells a stage", (int)morph->amount);
+        return;
+    }
+    describe_place(morph, parent, text, size);
+    const size_t used = strlen(text);
+    if (morph->cells && cell_place_of(morph->a, &place))
+        snprintf(text + used, size - used, " in all %s cells",
+                 place.kind == CELL_NORMAL ? "normal" : "reduction");
 }

@@ -76,6 +76,12 @@ struct morph {
     uint32_t a, b;   /* layer ids; b only for skips, a before b; MORPH_WIDEN_NET needs neither */
     int32_t amount;  /* see the kinds */
     int32_t variant; /* deepen: enum deepen_variant */
+    /* The same is done in all cells of a's kind (host/net/cell.h): to the layers of a's slot, and b's, amounts of
+     * channels in proportion. Not of those kinds that change more than one place, nor of such as do not keep the
+     * function. What stands behind a cell's exit stays as it is, so that a cell whose last batch norm has scale 0
+     * computes nothing. MORPH_REPEAT is of whole cells then and needs no a: behind the last normal cell of each stage
+     * `amount` more like it, with its weights, which add nothing at first. */
+    bool cells;
     /* prune: [channels of a], see morph_importance; not owned. NULL: the last channels go, for the graph is the same
      * whichever do. */
     const float *importance;
@@ -98,6 +104,14 @@ enum status morph_importance(const struct graph *graph, uint32_t a, const struct
  * when none of many draws fits. `allowed` has one of these bits or more. */
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
+
+/* The same of morphs of cells; of the kinds that are allowed those in MORPH_OF_CELLS count. ST_NONE also when there are
+ * no cells. */
+#define MORPH_OF_CELLS                                                                                       \
+    (1u << MORPH_DEEPEN | 1u << MORPH_WIDEN | 1u << MORPH_ADD_SKIP | 1u << MORPH_CONCAT_SKIP |               \
+     1u << MORPH_KERNEL | 1u << MORPH_RESIDUAL | 1u << MORPH_SQUEEZE | 1u << MORPH_SEPARABLE)
+enum status morph_draw_in_cells(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
+                                struct morph *morph, struct error *err);
 
 /* All morphs that fit the graph and could be drawn, skips only between activations, in an order that follows from the
  * graph. *morphs is the caller's to free; NULL when there are none. */

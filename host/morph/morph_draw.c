@@ -266,8 +266,9 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
     return draw_skip(graph, kind, random, morph, err);
 }
 
-enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
-                       struct morph *morph, struct error *err)
+/* With `cells` a morph of cells; all others are drawn with the same chance as without. */
+static enum status draw(const struct graph *graph, uint32_t allowed, bool cells,
+                        struct random_sequence *random, struct morph *morph, struct error *err)
 {
     enum morph_kind kinds[MORPH_KIND_COUNT];
     uint32_t count = 0;
@@ -282,6 +283,11 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
         st = draw_once(graph, kinds[random_next_below(random, count)], random, &drawn, &last);
         if (st != ST_OK)
             continue;
+        drawn.cells = cells;
+        if (cells && !morph_fits_cells(&drawn)) {
+            st = error_set(&last, ST_NONE, "layer %u is in no cell, or behind its exit", drawn.a);
+            continue;
+        }
         struct morph_edit edit;
         st = morph_edit_make(&edit, &drawn, graph, &last);
         if (st != ST_OK)
@@ -292,4 +298,18 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
     if (st != ST_OK)
         *err = last;
     return st == ST_NONE ? error_prefix(err, "draw of a morph: none of %d fits, the last", DRAW_TRIES) : st;
+}
+
+enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
+                       struct morph *morph, struct error *err)
+{
+    return draw(graph, allowed, false, random, morph, err);
+}
+
+enum status morph_draw_in_cells(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
+                                struct morph *morph, struct error *err)
+{
+    if ((allowed & MORPH_OF_CELLS) == 0)
+        return error_set(err, ST_NONE, "none of the allowed morphs is one of cells");
+    return draw(graph, allowed & MORPH_OF_CELLS, true, random, morph, err);
 }

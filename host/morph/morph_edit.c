@@ -38,7 +38,7 @@ enum status morph_edit_insert_fresh(struct morph_edit *edit, int32_t behind, str
     if (st != ST_OK)
         return st;
     assert(edit->fresh_count < MORPH_MAX_FRESH);
-    edit->fresh[edit->fresh_count++] = (struct morph_fresh){edit->child.layers[at].id, start};
+    edit->fresh[edit->fresh_count++] = (struct morph_fresh){.id = edit->child.layers[at].id, .start = start};
     if (index)
         *index = at;
     return ST_OK;
@@ -56,55 +56,66 @@ static void edit_redirect(struct morph_edit *edit)
     }
 }
 
+enum status morph_edit_joined(struct morph_edit *edit, struct error *err)
+{
+    if (edit->added > 0)
+        edit_redirect(edit);
+    return graph_infer(&edit->child, err);
+}
+
+enum status morph_edit_place(struct morph_edit *edit, const struct morph *morph, const struct graph *before,
+                             struct error *err)
+{
+    enum status st = ST_OK;
+    edit->behind = -1;
+    edit->added = 0;
+    switch (morph->kind) {
+    case MORPH_DEEPEN:
+        st = morph_edit_deepen(edit, morph, before, err);
+        break;
+    case MORPH_WIDEN:
+    case MORPH_WIDEN_STAGE:
+    case MORPH_WIDEN_NET:
+    case MORPH_PRUNE:
+        st = morph_edit_widen(edit, morph, before, err);
+        break;
+    case MORPH_ADD_SKIP:
+    case MORPH_CONCAT_SKIP:
+        st = morph_edit_skip(edit, morph, before, err);
+        break;
+    case MORPH_KERNEL:
+        st = morph_edit_kernel(edit, morph, before, err);
+        break;
+    case MORPH_RESIDUAL:
+        st = morph_edit_residual(edit, morph, before, err);
+        break;
+    case MORPH_SEPARABLE:
+        st = morph_edit_separable(edit, morph, before, err);
+        break;
+    case MORPH_REPEAT:
+        st = morph_edit_repeat(edit, morph, before, err);
+        break;
+    case MORPH_SQUEEZE:
+        st = morph_edit_squeeze(edit, morph, before, err);
+        break;
+    case MORPH_REMOVE:
+        st = morph_edit_remove(edit, morph, before, err);
+        break;
+    case MORPH_KIND_COUNT:
+        break;
+    }
+    return st == ST_OK ? morph_edit_joined(edit, err) : st;
+}
+
 enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             struct error *err)
 {
     assert((unsigned)morph->kind < MORPH_KIND_COUNT);
     *edit = (struct morph_edit){.behind = -1};
     enum status st = graph_copy(&edit->child, parent, err);
-    if (st != ST_OK)
-        goto out;
-    switch (morph->kind) {
-    case MORPH_DEEPEN:
-        st = morph_edit_deepen(edit, morph, parent, err);
-        break;
-    case MORPH_WIDEN:
-    case MORPH_WIDEN_STAGE:
-    case MORPH_WIDEN_NET:
-    case MORPH_PRUNE:
-        st = morph_edit_widen(edit, morph, parent, err);
-        break;
-    case MORPH_ADD_SKIP:
-    case MORPH_CONCAT_SKIP:
-        st = morph_edit_skip(edit, morph, parent, err);
-        break;
-    case MORPH_KERNEL:
-        st = morph_edit_kernel(edit, morph, parent, err);
-        break;
-    case MORPH_RESIDUAL:
-        st = morph_edit_residual(edit, morph, parent, err);
-        break;
-    case MORPH_SEPARABLE:
-        st = morph_edit_separable(edit, morph, parent, err);
-        break;
-    case MORPH_REPEAT:
-        st = morph_edit_repeat(edit, morph, parent, err);
-        break;
-    case MORPH_SQUEEZE:
-        st = morph_edit_squeeze(edit, morph, parent, err);
-        break;
-    case MORPH_REMOVE:
-        st = morph_edit_remove(edit, morph, parent, err);
-        break;
-    case MORPH_KIND_COUNT:
-        break;
-    }
-    if (st != ST_OK)
-        goto out;
-    if (edit->added > 0)
-        edit_redirect(edit);
-    st = graph_infer(&edit->child, err);
-out:
+    if (st == ST_OK)
+        st = morph->cells ? morph_edit_cells(edit, morph, parent, err)
+                          : morph_edit_place(edit, morph, parent, err);
     if (st == ST_UNSUPPORTED) /* a network can only be so large: there is no room for this morph */
         st = err->status = ST_NONE;
     if (st != ST_OK)
@@ -233,6 +244,10 @@ enum status morph_edit_remaps(const struct morph_edit *edit, const struct graph 
         for (int32_t f = 0; f < edit->fresh_count; f++)
             if (edit->fresh[f].id == tensor->layer_id)
                 fresh = &edit->fresh[f];
+        if (fresh && fresh->start == START_LIKE) {
+            remap->source = weight_find(&parent_table, fresh->like, tensor->role);
+            continue;
+        }
         if (fresh) {
             st = remap_fresh(remap, tensor, fresh->start, noise, err);
             continue;

@@ -12,10 +12,10 @@
 #include "host/morph/morph.h"
 
 enum {
-    MORPH_MAX_CHANNELS = 4096, /* of a convolution or dense layer that a widening makes */
-    MORPH_MAX_KERNEL = 5,      /* pixels; beyond it two smaller ones are cheaper */
-    MORPH_MAX_FRESH = 16,      /* layers with weights that one morph adds */
-    MORPH_WIDTH_MULTIPLE = 8,  /* channels come in these, for the devices' vector units */
+    MORPH_MAX_CHANNELS = 4096,          /* of a convolution or dense layer that a widening makes */
+    MORPH_MAX_KERNEL = 5,               /* pixels; beyond it two smaller ones are cheaper */
+    MORPH_MAX_FRESH = GRAPH_MAX_LAYERS, /* layers with weights that one morph adds: it may be to all cells */
+    MORPH_WIDTH_MULTIPLE = 8,           /* channels come in these, for the devices' vector units */
 };
 
 /* Where a layer's channels come from: the child's channel j computes what the parent's channel parent[j] computed;
@@ -32,11 +32,13 @@ enum morph_start {
     START_ZERO,   /* conv, dense: zeros.  batch norm: scale 0, statistics of a normalised input */
     START_IDENTITY, /* conv, dense: output o is input channel o, of a depthwise one its own.  batch norm: the identity
                      * in inference */
+    START_LIKE, /* with the weights of another layer */
 };
 
 struct morph_fresh {
     uint32_t id;
     enum morph_start start;
+    uint32_t like; /* START_LIKE: whose */
 };
 
 struct morph_edit {
@@ -59,6 +61,18 @@ struct morph_edit {
 enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             struct error *err);
 
+/* One place of the graph `before`, of which edit->child is a copy. */
+enum status morph_edit_place(struct morph_edit *edit, const struct morph *morph, const struct graph *before,
+                             struct error *err);
+
+/* All cells (morph_cells.c), with edit->child a copy of the parent. */
+enum status morph_edit_cells(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
+                             struct error *err);
+
+/* Whether a morph of cells may be at layers a and b: in one cell, b of skips too, not behind its exit where layers come
+ * behind it. */
+bool morph_fits_cells(const struct morph *morph);
+
 /* Derives the remaps, one for each weight tensor of edit->child. */
 enum status morph_edit_remaps(const struct morph_edit *edit, const struct graph *parent, float noise,
                               struct remap_list *remaps, struct error *err);
@@ -73,6 +87,9 @@ enum status morph_edit_insert(struct morph_edit *edit, int32_t behind, struct la
 /* The same for a layer with weights. */
 enum status morph_edit_insert_fresh(struct morph_edit *edit, int32_t behind, struct layer layer,
                                     enum morph_start start, int32_t *index, struct error *err);
+
+/* What reads layer `behind` reads what was added behind it; infers the child. */
+enum status morph_edit_joined(struct morph_edit *edit, struct error *err);
 
 /* The kinds. edit->child is a copy of the parent; each changes it, morph_edit_make infers it. */
 enum status morph_edit_deepen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,

@@ -14,6 +14,7 @@
  * with a concat as the operand to be widened, blocks that don't fit.
  */
 #include "host/morph/morph_internal.h"
+#include "host/net/cell.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -430,6 +431,25 @@ static enum status choose_many(struct widening *widening, const char *name, cons
     return ST_OK;
 }
 
+/* The class of layer a in each of the cells, by the same part of its channels. */
+static enum status choose_in_cells(struct widening *widening, struct error *err)
+{
+    const struct graph *graph = widening->graph;
+    const int32_t a = graph_find(graph, widening->morph->a);
+    struct cell_place place;
+    (void)cell_place_of(widening->morph->a, &place);
+    enum status st = choose_layer(widening, err);
+    for (place.index = 0; st == ST_OK && cell_is_there(graph, place.kind, place.index); place.index++) {
+        const int32_t i = cell_find(graph, place);
+        if (i < 0)
+            return error_set(err, ST_RANGE, "widen: a cell has no such layer as %u", widening->morph->a);
+        const int64_t amount = (int64_t)widening->morph->amount * graph->layers[i].shape.c;
+        if (!widening->chosen[widening->root[i]])
+            st = choose_class(widening, i, (int32_t)(amount / graph->layers[a].shape.c), err);
+    }
+    return st;
+}
+
 static enum status choose(struct widening *widening, struct error *err)
 {
     int32_t a = -1;
@@ -442,7 +462,7 @@ static enum status choose(struct widening *widening, struct error *err)
     case MORPH_WIDEN_NET:
         return choose_many(widening, "widen_net", NULL, err);
     default:
-        return choose_layer(widening, err);
+        return widening->morph->cells ? choose_in_cells(widening, err) : choose_layer(widening, err);
     }
 }
 

@@ -198,7 +198,8 @@ static enum status read_candidate(struct history *history, const struct event_ca
 #undef GIVEN
     history->informed += model->informed;
     model->made_by = join(&event->operations);
-    return model->made_by != NULL ? ST_OK : error_memory(err, "what made a model", 0);
+    return model->made_by != NULL ? history_copy_text(event->start, &model->start, err)
+                                  : error_memory(err, "what made a model", 0);
 }
 
 static enum status read_morph(struct history *history, const struct event_morph *event, struct error *err)
@@ -370,6 +371,8 @@ enum status history_load(const char *run_folder, struct history *history, struct
     if (st == ST_OK && history->classes == 0)
         st = error_set(err, ST_FORMAT, "%s: no run event in %zu lines, expected one", path, lines.count);
     history->path = path;
+    if (st == ST_OK)
+        st = history_copy_text(run_folder, &history->folder, err);
     if (st != ST_OK)
         history_free(history);
     journal_lines_free(&lines);
@@ -384,6 +387,7 @@ void history_free(struct history *history)
         free(history->models[i].points);
         free(history->models[i].hash);
         free(history->models[i].made_by);
+        free(history->models[i].start);
     }
     for (int32_t i = 0; i < history->test_count; i++)
         history_free_test(&history->tests[i]);
@@ -406,6 +410,7 @@ void history_free(struct history *history)
     free(history->models);
     free(history->tests);
     free(history->budget);
+    free(history->folder);
     free(history->path);
     free(history->job);
     *history = (struct history){0};

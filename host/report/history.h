@@ -64,6 +64,7 @@ struct history_model { /* one candidate */
     int32_t stage;              /* from 0 */
     char *hash;                 /* of its file; NULL: unknown */
     char *made_by;              /* what made it of its parent, in words */
+    char *start;                /* the starting network that it is; NULL: none */
     struct history_hyperparameters hyperparameters;
     struct history_point *points;
     int32_t point_count, point_capacity;
@@ -99,6 +100,10 @@ struct history_test { /* one stage's evaluation on the test set */
     double max_flops, max_latency_ms;       /* NAN: none */
     double latency_ms;                      /* of the model, measured; NAN: unknown */
     char *latency_device;                   /* where; "" when unknown */
+    double cost_per_hour;                   /* NAN: unknown */
+    char *currency;                         /* of that; NULL */
+    double energy;                          /* joules until then; NAN: unknown */
+    char *energy_source;                    /* what counted them; NULL */
     int64_t images;                         /* that were tested */
     /* [true class * classes + predicted class]; NULL where images have several labels, of which these tell: */
     int64_t *counts;
@@ -119,7 +124,8 @@ struct history_test { /* one stage's evaluation on the test set */
 };
 
 struct history {
-    char *path; /* of the journal */
+    char *folder; /* of the run */
+    char *path;   /* of the journal */
     int32_t classes;
     bool several;    /* images have any number of labels */
     int32_t skipped; /* files that could not be read and were left out */

@@ -147,6 +147,8 @@ enum status history_read_test(struct history *history, const struct event_test *
                                   .latency_ms = event->latency_ms,
                                   .latency_device =
                                       strdup(event->latency_device == NULL ? "" : event->latency_device),
+                                  .cost_per_hour = event->cost_per_hour,
+                                  .energy = event->energy,
                                   .failed = history->failed,
                                   .smaller = history->smaller,
                                   .awaits_baseline = event->right != NULL,
@@ -172,7 +174,11 @@ enum status history_read_test(struct history *history, const struct event_test *
         st = history_copy_text(event->predictions, &test->predictions, err);
     if (st == ST_OK)
         st = history_copy_text(event->date, &test->date, err);
-    return st == ST_OK ? history_copy_text(event->host, &test->host, err) : st;
+    if (st == ST_OK)
+        st = history_copy_text(event->host, &test->host, err);
+    if (st == ST_OK)
+        st = history_copy_text(event->currency, &test->currency, err);
+    return st == ST_OK ? history_copy_text(event->energy_source, &test->energy_source, err) : st;
 }
 
 /* Of the last test. */
@@ -205,4 +211,6 @@ void history_free_test(struct history_test *test)
     free(test->date);
     free(test->host);
     free(test->latency_device);
+    free(test->currency);
+    free(test->energy_source);
 }

@@ -1,5 +1,6 @@
 /* Which plots a run has, and what their files are called. */
 #include "host/base/file.h"
+#include "host/report/budgets.h"
 #include "host/report/plots.h"
 
 #include <stdio.h>
@@ -152,6 +153,18 @@ static enum status draw_network(struct picture *picture, const struct plots_stag
     return st == ST_MEMORY ? st : ST_OK;
 }
 
+static enum status write_budgets(struct plot_request *request, const struct history *history,
+                                 struct error *err)
+{
+    struct runs runs;
+    enum status st = runs_of_one(history, &runs, err);
+    if (st != ST_OK)
+        return st;
+    st = plots_write_budgets(request, &runs, err);
+    runs_free(&runs);
+    return st;
+}
+
 enum status plots_write_run(struct plot_request *request, const struct history *history, struct error *err)
 {
     static const struct plot plots[] = {{"learning", draw_learning, print_learning},
@@ -159,5 +172,6 @@ enum status plots_write_run(struct plot_request *request, const struct history *
                                         {"family", draw_family, NULL},
                                         {"network", draw_network, NULL}};
     const struct plots_stage subject = {.history = history};
-    return write_plots(request, plots, sizeof(plots) / sizeof(*plots), &subject, -1, err);
+    enum status st = write_plots(request, plots, sizeof(plots) / sizeof(*plots), &subject, -1, err);
+    return st == ST_OK && budgets_in_one_unit(history) ? write_budgets(request, history, err) : st;
 }

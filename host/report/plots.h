@@ -7,6 +7,7 @@
 #include "host/report/metrics.h"
 #include "host/report/predictions.h"
 #include "host/report/report.h"
+#include "host/report/runs.h"
 #include "host/report/scores.h"
 
 struct plots_stage; /* below */
@@ -68,5 +69,7 @@ struct plots_stage {
 enum status plots_write_stage(struct plot_request *request, const struct plots_stage *stage, int64_t number,
                               struct error *err);
 enum status plots_write_run(struct plot_request *request, const struct history *history, struct error *err);
+/* budgets.png: accuracy against budget, of a run with several stages or of several runs. */
+enum status plots_write_budgets(struct plot_request *request, const struct runs *runs, struct error *err);
 
 #endif

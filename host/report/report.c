@@ -1,6 +1,7 @@
 #include "host/report/report.h"
 
 #include "host/base/file.h"
+#include "host/report/budgets.h"
 #include "host/report/plots.h"
 #include "host/report/predictions.h"
 #include "host/report/text.h"
@@ -99,22 +100,31 @@ static const struct rankings *rankings_of(const struct stage *stage)
     return stage->ranked ? &stage->rankings : NULL;
 }
 
-static enum status write_text(const char *path, const struct stage *stage, struct error *err)
+/* `last`: of the last stage, beside which all budgets are told. */
+static void print_stage(FILE *out, const struct stage *stage, bool last)
+{
+    report_text(out, stage->history, stage->test, &stage->metrics, rankings_of(stage));
+    if (last)
+        budgets_print(out, stage->history);
+}
+
+static enum status write_text(const char *path, const struct stage *stage, bool last, struct error *err)
 {
     struct file_aside file;
     enum status st = file_aside_open(&file, path, err);
     if (st != ST_OK)
         return st;
-    report_text(file.stream, stage->history, stage->test, &stage->metrics, rankings_of(stage));
+    print_stage(file.stream, stage, last);
     return file_aside_commit(&file, err);
 }
 
-static enum status write_json(const char *path, const struct stage *stage, struct error *err)
+static enum status write_json(const char *path, const struct stage *stage, bool last, struct error *err)
 {
     struct file_aside file;
     enum status st = ST_OK;
     cJSON *json = report_json(stage->history, stage->test, &stage->metrics, rankings_of(stage));
-    char *text = cJSON_Print(json); /* NULL of NULL */
+    const bool told = json != NULL && (!last || budgets_add(json, stage->history));
+    char *text = told ? cJSON_Print(json) : NULL;
 
     if (text == NULL) {
         st = error_memory(err, path, sizeof(*stage->test));
@@ -150,9 +160,9 @@ static enum status write_stage(const char *run_folder, const struct stage *stage
         goto out;
     }
     if (wanted.report)
-        st = write_text(text_path, stage, err);
+        st = write_text(text_path, stage, number < 0, err);
     if (st == ST_OK && wanted.report)
-        st = write_json(json_path, stage, err);
+        st = write_json(json_path, stage, number < 0, err);
     const struct plots_stage plots = {.history = stage->history,
                                       .test = stage->test,
                                       .metrics = &stage->metrics,
@@ -236,7 +246,7 @@ enum status report_print(const char *run_folder, FILE *out, struct error *err)
     const struct history_test *last = history.test_count > 0 ? &history.tests[history.test_count - 1] : NULL;
     st = last != NULL ? open_stage(&stage, run_folder, &history, last, err) : no_report(run_folder, err);
     if (st == ST_OK)
-        report_text(out, &history, last, &stage.metrics, rankings_of(&stage));
+        print_stage(out, &stage, true);
     close_stage(&stage);
     history_free(&history);
     return st;

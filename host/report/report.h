@@ -1,12 +1,13 @@
 /* Reports and plots of a run folder, made from its journal alone and therefore any time, also while it runs:
  *
- *     report.txt, report.json            the last stage that was tested
+ *     report.txt, report.json            the last stage that was tested, and all of them in a table (budgets.h)
  *     report-<stage>.txt, .json          every stage, when there are several
  *     plots/confusion.png                the last stage that was tested; plots/confusion-<stage>.png as above
  *     plots/shares.png                   the same in per cent, up to 30 classes; likewise
  *     plots/labels.png                   in the place of both, where images have several labels; likewise
  *     plots/reliability.png, plots/precision.png    by predictions.csv, when it is there; likewise
  *     plots/learning.png, plots/progress.png, plots/family.png, plots/network.png
+ *     plots/budgets.png                  of several stages whose budgets are in one unit
  *
  * Every file is written atomically.
  */

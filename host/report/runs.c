@@ -20,7 +20,8 @@ static bool is_passed_over(const char *key)
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         if (strcmp(key, keys[i]) == 0)
             return true;
-    return strncmp(key, "budget.", strlen("budget.")) == 0;
+    return strncmp(key, "budget.", strlen("budget.")) == 0 ||
+           strncmp(key, "baseline.", strlen("baseline.")) == 0;
 }
 
 /* Appends "group.key = value\n" of a line of a job file as nasrun writes it: "    key = value; # comment". */
@@ -144,13 +145,23 @@ static enum status find_jobs(struct runs *runs, int32_t *of, struct error *err)
 
 /* ---- results ---- */
 
-static enum status add_result(struct runs *runs, int32_t run, int32_t job, const struct history_test *test,
-                              struct error *err)
+enum runs_unit runs_unit_of(const struct event_budget *amounts, double *budget)
 {
-    const double amounts[RUNS_UNITS] = {test->amounts.seconds, test->amounts.steps, test->amounts.models};
+    const double of[RUNS_UNITS] = {amounts->seconds, amounts->steps, amounts->models};
     enum runs_unit unit = RUNS_SECONDS;
-    while (unit < RUNS_UNITS && !(amounts[unit] > 0))
+    *budget = NAN;
+    while (unit < RUNS_UNITS && !(of[unit] > 0))
         unit++;
+    if (unit < RUNS_UNITS)
+        *budget = of[unit];
+    return unit;
+}
+
+static enum status add_result(struct runs *runs, int32_t run, int32_t job, const struct history *history,
+                              const struct history_test *test, struct error *err)
+{
+    double budget;
+    const enum runs_unit unit = runs_unit_of(&test->amounts, &budget);
     if (unit == RUNS_UNITS)
         return error_set(err, ST_RANGE, "%s: stage %lld has no budget", runs->folders[run],
                          (long long)test->stage);
@@ -158,8 +169,8 @@ static enum status add_result(struct runs *runs, int32_t run, int32_t job, const
         (struct runs_result){.run = run,
                              .job = job,
                              .unit = unit,
-                             .budget = amounts[unit],
-                             .seed = runs->histories[run].seed,
+                             .budget = budget,
+                             .seed = history->seed,
                              .stage = test->stage,
                              .accuracy = test->accuracy,
                              .baseline = test->baseline.id >= 0 ? test->baseline.accuracy : NAN};
@@ -221,7 +232,7 @@ static enum status make_results(struct runs *runs, struct error *err)
         st = find_jobs(runs, of, err);
     for (int32_t i = 0; st == ST_OK && i < runs->count; i++)
         for (int32_t k = 0; st == ST_OK && k < runs->histories[i].test_count; k++)
-            st = add_result(runs, i, of[i], &runs->histories[i].tests[k], err);
+            st = add_result(runs, i, of[i], &runs->histories[i], &runs->histories[i].tests[k], err);
     free(of);
     if (st == ST_OK && runs->result_count == 0)
         st = error_set(err, ST_RANGE, "%s: no stage of these runs has been tested yet", runs->folders[0]);
@@ -254,6 +265,28 @@ enum status runs_load(char *const *folders, int32_t count, struct runs *runs, st
         st = history_load(folders[runs->count], &runs->histories[runs->count], err);
     if (st == ST_OK)
         st = make_results(runs, err);
+    if (st == ST_OK)
+        make_rows(runs);
+    else
+        runs_free(runs);
+    return st;
+}
+
+enum status runs_of_one(const struct history *history, struct runs *runs, struct error *err)
+{
+    enum status st = ST_OK;
+    const size_t tests = (size_t)history->test_count + 1;
+    *runs = (struct runs){.folders = &history->folder,
+                          .jobs = calloc(1, sizeof(*runs->jobs)),
+                          .results = calloc(tests, sizeof(*runs->results)),
+                          .rows = calloc(tests, sizeof(*runs->rows)),
+                          .shared = true};
+    if (runs->jobs != NULL)
+        runs->jobs[runs->job_count++] = strdup("");
+    if (runs->jobs == NULL || runs->jobs[0] == NULL || runs->results == NULL || runs->rows == NULL)
+        st = error_memory(err, WHAT, tests * sizeof(*runs->rows));
+    for (int32_t i = 0; st == ST_OK && i < history->test_count; i++)
+        st = add_result(runs, 0, 0, history, &history->tests[i], err);
     if (st == ST_OK)
         make_rows(runs);
     else

@@ -48,7 +48,13 @@ struct runs {
 
 /* ST_RANGE when none of them has a tested stage, or a test without a budget. */
 enum status runs_load(char *const *folders, int32_t count, struct runs *runs, struct error *err);
+/* The stages of one run that each have a budget, beside each other: without histories, of which the caller's has to
+ * outlive it. */
+enum status runs_of_one(const struct history *history, struct runs *runs, struct error *err);
 void runs_free(struct runs *runs); /* a zeroed one is allowed */
+
+/* What a budget counts, and how much of it; RUNS_UNITS and NAN where nothing is known of it. */
+enum runs_unit runs_unit_of(const struct event_budget *amounts, double *budget);
 
 /* "3600 s", "90 min", "2 h", "500 steps", "12 models" */
 void runs_budget_text(enum runs_unit unit, double budget, char *text, size_t room);

@@ -27,21 +27,29 @@ static enum status write_csv(const char *path, const struct runs *runs, struct e
     return file_aside_commit(&file, err);
 }
 
+enum status plots_write_budgets(struct plot_request *request, const struct runs *runs, struct error *err)
+{
+    char *path = report_plot_path(request, "budgets", -1);
+    struct picture picture = {.path = path, .missing = request->missing};
+    if (path == NULL)
+        return error_memory(err, request->folder, strlen(request->folder));
+    enum status st =
+        request->format == PLOT_CSV ? write_csv(path, runs, err) : plot_budgets(&picture, runs, err);
+    request->missing = picture.missing;
+    free(path);
+    return st;
+}
+
 enum status report_plot_several(char *const *run_folders, int32_t count, struct plot_request *request,
                                 struct error *err)
 {
-    struct runs runs = {0};
-    struct picture picture = {.missing = request->missing};
-    char *path = report_plot_path(request, "budgets", -1);
-    enum status st = path != NULL ? runs_load(run_folders, count, &runs, err)
-                                  : error_memory(err, request->folder, strlen(request->folder));
+    struct runs runs;
+    enum status st = runs_load(run_folders, count, &runs, err);
+    if (st != ST_OK)
+        return st;
+    st = file_make_folder(request->folder, err);
     if (st == ST_OK)
-        st = file_make_folder(request->folder, err);
-    picture.path = path;
-    if (st == ST_OK)
-        st = request->format == PLOT_CSV ? write_csv(path, &runs, err) : plot_budgets(&picture, &runs, err);
-    request->missing = picture.missing;
+        st = plots_write_budgets(request, &runs, err);
     runs_free(&runs);
-    free(path);
     return st;
 }

@@ -1,6 +1,7 @@
 #include "host/report/text.h"
 
 #include "host/base/text.h"
+#include "host/report/cost.h"
 #include "host/report/facts.h"
 #include "host/report/json.h"
 #include "host/report/verdict.h"
@@ -75,17 +76,29 @@ static double points(double share)
     return 100.0 * share;
 }
 
-static void print_baseline(FILE *out, const struct history_test *test, const struct metrics *metrics)
+/* "baseline: model 9 (resnet, 11173962 parameters), without a search" */
+static void print_network(FILE *out, const struct history *history, int64_t id)
+{
+    const struct history_model *model = history_find(history, id);
+    char start[NAME_BYTES];
+    fprintf(out, "baseline: model %lld", (long long)id);
+    if (model != NULL && model->start != NULL)
+        fprintf(out, " (%s, %lld parameters)", text_shown(model->start, start, sizeof(start)),
+                (long long)model->parameters);
+    fprintf(out, ", without a search");
+}
+
+static void print_baseline(FILE *out, const struct history *history, const struct history_test *test,
+                           const struct metrics *metrics)
 {
     const struct history_baseline *baseline = &test->baseline;
+    print_network(out, history, baseline->id);
     if (isnan(baseline->accuracy)) {
-        fprintf(out, "baseline: model %lld, without a search, could not be trained\n",
-                (long long)baseline->id);
+        fprintf(out, ", could not be trained\n");
         return;
     }
     const struct verdict verdict = verdict_of(baseline->better, baseline->worse, metrics->samples);
-    fprintf(out, "baseline: model %lld, without a search, accuracy %.4f", (long long)baseline->id,
-            baseline->accuracy);
+    fprintf(out, ", accuracy %.4f", baseline->accuracy);
     if (baseline->views > 1)
         fprintf(out, " (%.4f without views)", baseline->plain_accuracy);
     fprintf(
@@ -115,16 +128,17 @@ static void print_branches(FILE *out, const struct history_branches *branches)
 }
 
 /* What the search was worth, as far as anything tells. */
-static void print_verdict(FILE *out, const struct history_test *test, const struct metrics *metrics)
+static void print_verdict(FILE *out, const struct history *history, const struct history_test *test,
+                          const struct metrics *metrics)
 {
     if (test->branches.changes > 0)
         print_branches(out, &test->branches);
     if (test->baseline.id >= 0)
-        print_baseline(out, test, metrics);
+        print_baseline(out, history, test, metrics);
     else if (test->awaits_baseline)
         fprintf(out, "baseline: still to be trained\n");
     else if (test->branches.changes == 0 && test->models > 0)
-        fprintf(out, "verdict: nothing was compared with the search (search.baseline)\n");
+        fprintf(out, "verdict: nothing was compared with the search (baseline.start)\n");
 }
 
 /* What a network's answer costs beside what the job allows. A pass of an unknown size was not journalled. */
@@ -164,6 +178,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
         fprintf(out, "budget: %s\n", test->budget);
     if (isfinite(test->elapsed_seconds))
         fprintf(out, "elapsed: %.1f s\n", test->elapsed_seconds);
+    cost_print(out, history, test);
     fprintf(out, "models tried: %lld%s", (long long)test->models, test->models == 0 ? " (no search)" : "");
     if (test->failed > 0)
         fprintf(out, " (candidates that failed: %d)", test->failed);
@@ -172,6 +187,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (test->informed > 0)
         fprintf(out, "\nmodels chosen by search.prior, what earlier runs have shown: %d", test->informed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
+    if (winner != NULL && winner->final && winner->morphs > 0) /* a search over cells ends so */
+        fprintf(out, "grown from: model %lld: %s\n", (long long)winner->parent, winner->made_by);
     facts_print_start_files(out, history);
     if (winner != NULL)
         print_costs(out, test, winner);
@@ -182,20 +199,24 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (history->skipped > 0)
         fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
     facts_print_warnings(out, history, test);
-    print_verdict(out, test, metrics);
+    print_verdict(out, history, test, metrics);
 }
 
 /* ---- JSON: each function is false when out of memory ---- */
 
-static bool add_baseline(cJSON *json, const struct history_test *test, const struct metrics *metrics)
+static bool add_baseline(cJSON *json, const struct history *history, const struct history_test *test,
+                         const struct metrics *metrics)
 {
     const struct history_baseline *baseline = &test->baseline;
     if (baseline->id < 0)
         return cJSON_AddNullToObject(json, "baseline") != NULL;
     cJSON *object = cJSON_AddObjectToObject(json, "baseline");
     const struct verdict verdict = verdict_of(baseline->better, baseline->worse, metrics->samples);
+    const struct history_model *model = history_find(history, baseline->id);
     const bool known = !isnan(baseline->accuracy);
     return object != NULL && json_add_number(object, "model", (double)baseline->id) &&
+           json_add_text(object, "network", model != NULL ? model->start : NULL) &&
+           json_add_count(object, "parameters", model != NULL ? model->parameters : -1) &&
            json_add_number(object, "accuracy", baseline->accuracy) &&
            json_add_number(object, "accuracy_without_views",
                            baseline->views > 1 ? baseline->plain_accuracy : baseline->accuracy) &&
@@ -285,7 +306,7 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
                          test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
         !json_add_number(json, "loss", test->loss) ||
         !json_add_number(json, "budget_seconds", test->budget_seconds) ||
-        !json_add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
+        !json_add_number(json, "elapsed_seconds", test->elapsed_seconds) || !cost_add(json, history, test) ||
         !json_add_number(json, "models", (double)test->models) ||
         !json_add_number(json, "smaller_batches", (double)test->smaller) ||
         !json_add_number(json, "chosen_by_prior", (double)test->informed) ||
@@ -295,7 +316,7 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !json_add_number(json, "latency_ms", test->latency_ms) || !add_limits(json, test) ||
         !json_add_count(json, "layers", winner != NULL ? winner->layers : -1) ||
         !json_add_number(json, "skipped_files", history->skipped) ||
-        !facts_add_hyperparameters(json, history, winner) || !add_baseline(json, test, metrics) ||
+        !facts_add_hyperparameters(json, history, winner) || !add_baseline(json, history, test, metrics) ||
         !add_branches(json, &test->branches) || !add_classes(json, history, test, metrics, rankings) ||
         !add_average(json, "macro_average", &metrics->macro, rankings != NULL ? &rankings->macro : NULL) ||
         !add_average(json, "weighted_average", &metrics->weighted,

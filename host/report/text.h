@@ -16,10 +16,10 @@
 void report_text(FILE *out, const struct history *history, const struct history_test *test,
                  const struct metrics *metrics, const struct rankings *rankings);
 
-/* The same facts: {"stage", "accuracy", "loss", "budget_seconds", "elapsed_seconds", "models", "winner",
- * "parameters", "layers", "baseline", "branches", "classes": [{"name", "precision", "recall", "f1", "support"}],
- * "macro_average", "weighted_average", with several labels "micro_average" and "samples_average", and what facts.h
- * adds}. What is unknown is null. NULL when out of memory; the caller deletes it. */
+/* The same facts: {"stage", "accuracy", "loss", "budget_seconds", "elapsed_seconds", what cost.h adds, "models",
+ * "winner", "parameters", "layers", "baseline", "branches", "classes": [{"name", "precision", "recall", "f1",
+ * "support"}], "macro_average", "weighted_average", with several labels "micro_average" and "samples_average", and what
+ * facts.h adds}. What is unknown is null. NULL when out of memory; the caller deletes it. */
 cJSON *report_json(const struct history *history, const struct history_test *test,
                    const struct metrics *metrics, const struct rankings *rankings);
 

@@ -1,5 +1,5 @@
 /* The verdict: what the search was worth. Beside a training without a search on the same test images, where there was
- * one (search.baseline); else by the changes that were tried on a trunk beside their control (search.branches). */
+ * one (baseline.start); else by the changes that were tried on a trunk beside their control (search.branches). */
 #ifndef NASRUN_REPORT_VERDICT_H
 #define NASRUN_REPORT_VERDICT_H
 

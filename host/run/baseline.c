@@ -10,6 +10,43 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* ---- its network ---- */
+
+/* That of a search among its network alone; `search` is what it points to. */
+static struct search_setup make_setup(const struct run *run, struct job_search *search)
+{
+    const struct job *job = run->job;
+    const char *named = job_baseline_start(job);
+    struct search_setup setup = run_search_setup(run);
+    *search = job->search;
+    search->strategy = JOB_STRATEGY_NONE;
+    setup.job = search;
+    if (named != NULL || job->baseline.width > 0)
+        search->width = job->baseline.width;
+    if (named != NULL) {
+        search->starts = (struct job_strings){.count = 1, .items = {(char *)named}};
+        setup.files = run->files.count > 0 ? &run->files.graphs[job->search.starts.count] : NULL;
+    }
+    return setup;
+}
+
+enum status baseline_check(const struct run *run, struct error *err)
+{
+    struct job_search search;
+    const struct search_setup setup = make_setup(run, &search);
+    if (!job_has_baseline(run->job) || search_check_limits(&setup, &run->limits, err) == ST_OK)
+        return ST_OK;
+    return error_prefix(err, "baseline.start");
+}
+
+enum status baseline_open(struct run *run, struct error *err)
+{
+    struct job_search search;
+    const struct search_setup setup = make_setup(run, &search);
+    const enum status st = baseline_check(run, err);
+    return st == ST_OK && job_has_baseline(run->job) ? search_new(&setup, &run->baseline.search, err) : st;
+}
+
 /* ---- its budget ---- */
 
 static bool goes_on(const struct run *run)
@@ -55,7 +92,9 @@ static enum status propose(const struct run *run, struct candidate **made, struc
     const struct search_request request = run_request(run, &budget);
     struct proposal proposal;
     *made = NULL;
-    enum status st = search_propose_baseline(run->search, &request, &proposal, err);
+    enum status st = search_propose_final(run->baseline.search, &request, &proposal, err);
+    if (st == ST_OK && job_baseline_start(run->job) != NULL)
+        proposal.start = run->job->search.starts.count;
     if (st == ST_OK)
         st = stage_final(run, &proposal, &run->baseline.last, made, err);
     if (st != ST_OK)

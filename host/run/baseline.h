@@ -1,14 +1,21 @@
-/* The baseline (search.baseline): what the search is measured by. Behind a stage's test the first of search.starts is
- * trained as search.strategy = "none" would train it, for as long as the stage's budget says, and tested on the same
- * images. So a stage takes twice its budget, and its model and report are there after the first half.
+/* The baseline (baseline.start): what the search is measured by. Behind a stage's test a network is trained as
+ * search.strategy = "none" would train it, for as long as the stage's budget says, and tested on the same images: the
+ * first of search.starts, one that the job names, or a file's. So a stage takes twice its budget, and its model and
+ * report are there after the first half.
  *
  * A later stage's baseline goes on from the earlier one, as without a search; one that has been trained on the
- * validation images is left alone, and the next begins from fresh weights with all of the budget. */
+ * validation images is left alone, and the next begins from fresh weights, or the file's, with all of the budget. */
 #ifndef NASRUN_RUN_BASELINE_H
 #define NASRUN_RUN_BASELINE_H
 
 #include "host/run/candidate.h"
 #include "host/search/budget.h"
+
+/* Of a run with open start files and limits, where the job wants one: run->baseline.search. ST_RANGE where the network
+ * is above the limits in all widths. */
+enum status baseline_open(struct run *run, struct error *err);
+/* The same look at limits that have become known since. */
+enum status baseline_check(const struct run *run, struct error *err);
 
 /* The run's budget as the baseline sees it: what lies between what it has had already and the stage's total. With a
  * budget in models it is one in steps, those that were taken until here. */

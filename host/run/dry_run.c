@@ -141,7 +141,7 @@ static double seconds_of(const struct run *run, double steps, const struct dry_r
     const double searching =
         sharing_slowdown(&run->sharing) * run->batches.candidate / (needs->alone * run->devices.workers);
     const double final = run->batches.final / needs->final;
-    const double baseline = run->job->search.baseline ? final : 0.0;
+    const double baseline = job_has_baseline(run->job) ? final : 0.0;
     return steps * ((1.0 - share) * searching + share * final + baseline);
 }
 
@@ -201,11 +201,12 @@ static void print_budget(const struct run *run, const struct dry_run_needs *need
         fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
                 candidates_of(run, &state, needs), 100.0 * (1.0 - run->job->search.final_share));
     print_epochs(run, needs, out);
-    const bool baseline = run->job->search.baseline;
+    const bool baseline = job_has_baseline(run->job);
+    const char *named = job_baseline_start(run->job);
     const double total = budget_total(budget, budget_stages(budget) - 1);
     if (baseline)
         fprintf(out, "baseline %s without a search, with as much again behind each stage\n",
-                run->job->search.starts.items[0]);
+                named != NULL ? named : run->job->search.starts.items[0]);
     if (budget->steps.count > 0)
         fprintf(out, "end      after about %.0f s\n", seconds_of(run, total, needs));
     else if (budget->models.count == 0)

@@ -3,6 +3,7 @@
 #include "host/base/clock.h"
 #include "host/report/report.h"
 #include "host/run/answers.h"
+#include "host/run/baseline.h"
 #include "host/run/class_weights.h"
 #include "host/run/coordinator.h"
 #include "host/run/limits.h"
@@ -98,12 +99,13 @@ static enum status upload_data(struct run *run, struct error *err)
 struct search_setup run_search_setup(const struct run *run)
 {
     return (struct search_setup){.job = &run->job->search,
+                                 .final = &run->job->final,
                                  .seed = run->job->seed,
                                  .image = run_image(run),
                                  .classes = run->data.classes,
                                  .train = &run->job->train,
                                  .hyperparameters = hyperparameter_space_of(run->job),
-                                 .files = run->files.graphs};
+                                 .files = run->files.searched ? run->files.graphs : NULL};
 }
 
 /* Networks of files see images as they did where they were trained. */
@@ -115,12 +117,14 @@ static enum status open_start_files(struct run *run, struct error *err)
     return st;
 }
 
-/* Also refuses limits that no starting network is within. */
+/* Also refuses limits that no starting network is within, and those that the baseline's is not. */
 static enum status open_search(struct run *run, struct error *err)
 {
     const struct search_setup setup = run_search_setup(run);
     enum status st = search_check_limits(&setup, &run->limits, err);
-    return st == ST_OK ? search_new(&setup, &run->search, err) : st;
+    if (st == ST_OK)
+        st = search_new(&setup, &run->search, err);
+    return st == ST_OK ? baseline_open(run, err) : st;
 }
 
 static void beat(void *history)
@@ -177,6 +181,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     run->rates = cost_rates_of(run->device_info.flops, run->device_info.bytes);
     st = upload_data(run, err);
     if (st == ST_OK)
+        run->energy.meter = energy_open(&run->devices, ENERGY_POWERCAP);
+    if (st == ST_OK)
         st = weight_cache_open(&run->devices, &run->weights, err);
     if (st == ST_OK)
         st = open_search(run, err);
@@ -192,9 +198,11 @@ void run_close(struct run *run)
     display_close(&run->display);
     resume_forget(run);
     search_free(run->search);
+    search_free(run->baseline.search);
     run_starts_close(run);
     start_files_close(&run->files);
     weight_cache_close(run->weights);
+    energy_close(run->energy.meter);
     devices_close(&run->devices);
     data_free(&run->data);
     journal_close(&run->journal);
@@ -280,7 +288,7 @@ static void tell_watchdog(const struct run *run)
     if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
         return;
     const double total =
-        budget_total(budget, budget_stages(budget) - 1) * (run->job->search.baseline ? 2.0 : 1.0);
+        budget_total(budget, budget_stages(budget) - 1) * (job_has_baseline(run->job) ? 2.0 : 1.0);
     atomic_store(&run->history->deadline,
                  clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
 }

@@ -1,5 +1,6 @@
 #include "host/run/limits.h"
 
+#include "host/run/baseline.h"
 #include "host/run/candidate.h"
 #include "host/run/record.h"
 #include "host/run/run_budget.h"
@@ -124,6 +125,8 @@ static enum status find(struct run *run, bool journalled, struct error *err)
         st = calibrate(run, &setup, journalled, err);
     if (st == ST_OK)
         st = search_check_limits(&setup, &run->limits, err);
+    if (st == ST_OK)
+        st = baseline_check(run, err);
     if (st != ST_OK)
         return st;
     run_starts_close(run);

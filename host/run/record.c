@@ -90,7 +90,11 @@ enum status record_start_file(struct run *run, int32_t start, struct error *err)
                                            .license =
                                                file->origin.license[0] != '\0' ? file->origin.license : NULL};
     enum status st = event_write_start_file(&run->journal, &event, run_time(run), err);
-    file->recorded = st == ST_OK;
+    for (int32_t i = 0; i < run->files.count; i++) { /* the baseline's may be one of the search's, too */
+        const char *other = run->files.items[i].path;
+        if (st == ST_OK && other != NULL && strcmp(other, file->path) == 0)
+            run->files.items[i].recorded = true;
+    }
     return st;
 }
 
@@ -161,20 +165,23 @@ enum status record_stage(struct run *run, struct error *err)
 enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err)
 {
     const char *operations[SEARCH_MAX_MORPHS];
+    const struct recipe_policy *policy = &candidate->recipe.policy;
+    double tokens[RECIPE_TOKENS];
     const struct recipe usual = recipe_usual();
     const struct cost cost = cost_of_graph(&candidate->graph);
-    const char *const *starts = (const char *const *)run->job->search.starts.items;
     cJSON *graph = graph_to_json(&candidate->graph);
     if (graph == NULL)
         return error_memory(err, "graph", 0);
     for (int32_t i = 0; i < candidate->operation_count; i++)
         operations[i] = candidate->operations[i];
+    for (int32_t i = 0; i < policy->count; i++)
+        tokens[i] = policy->tokens[i];
     const struct event_candidate event = {
         .id = candidate->id,
         .parent = candidate->parent,
         .stage = run->stage,
         .operations = {operations, candidate->operation_count},
-        .start = candidate->start >= 0 ? starts[candidate->start] : NULL,
+        .start = candidate->start >= 0 ? start_files_name(run->job, candidate->start) : NULL,
         .final = candidate->final,
         .baseline_of = candidate->baseline ? candidate->baseline_of : -1,
         .expected = candidate->prediction.mean,
@@ -185,6 +192,9 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .fresh = candidate->recipe.fresh,
         .shrink = candidate->recipe.shrink,
         .prior = candidate->recipe.prior,
+        .policy_tokens = {tokens, policy->count},
+        .policy_entropy = policy->entropy,
+        .policy_baseline = policy->baseline,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
@@ -305,11 +315,13 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
                         struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
-    const bool averaged = test->views > 1, several = answers->label_thresholds != NULL;
+    const bool averaged = test->views > 1, several = answers->label_thresholds != NULL,
+               priced = run->job->report.cost_per_hour > 0.0,
+               counted = run->energy.spent > 0.0; /* one that stands still is broken */
     const int32_t classes = run->data.classes;
-    char *right = run->job->search.baseline ? testing_right_text(test->right, test->count) : NULL;
+    char *right = job_has_baseline(run->job) ? testing_right_text(test->right, test->count) : NULL;
     char date[DATE_LENGTH], host[HOST_LENGTH] = "";
-    if (run->job->search.baseline && right == NULL)
+    if (job_has_baseline(run->job) && right == NULL)
         return error_memory(err, "test", (size_t)test->count);
     double *threshold_images = NULL;
     enum status st = threshold_numbers(answers, classes, &threshold_images, err);
@@ -356,6 +368,10 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .predicted_latency_ms = 1e3 * latency->predicted,
         .latency_ms = 1e3 * latency->seconds,
         .latency_device = latency->device[0] != '\0' ? latency->device : NULL,
+        .cost_per_hour = priced ? run->job->report.cost_per_hour : NAN,
+        .currency = priced ? run->job->report.currency : NULL,
+        .energy = counted ? run->energy.spent : NAN,
+        .energy_source = counted ? energy_source(run->energy.meter) : NULL,
         .right = right,
     };
     st = event_write_test(&run->journal, &event, run_time(run), err);

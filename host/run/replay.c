@@ -17,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Which of the job's starting networks that is; -1: none. */
+/* Which of the job's starting networks that is, the baseline's behind the others; -1: none. */
 static int32_t start_of(const struct run *run, const char *name)
 {
-    const struct job_strings *starts = &run->job->search.starts;
-    for (int32_t i = 0; name != NULL && i < starts->count; i++) {
-        if (strcmp(starts->items[i], name) == 0)
+    const int32_t count = run->job->search.starts.count + (job_baseline_start(run->job) != NULL);
+    for (int32_t i = 0; name != NULL && i < count; i++) {
+        if (strcmp(start_files_name(run->job, i), name) == 0)
             return i;
     }
     return -1;
@@ -64,6 +64,12 @@ static struct recipe recipe_of(const struct event_candidate *event)
     recipe.fresh = event->fresh;
     recipe.shrink = event->shrink;
     recipe.prior = event->prior;
+    recipe.policy.entropy = event->policy_entropy;
+    recipe.policy.baseline = event->policy_baseline;
+    for (int32_t i = 0; i < event->policy_tokens.count && i < RECIPE_TOKENS; i++) {
+        const double token = event->policy_tokens.items[i];
+        recipe.policy.tokens[recipe.policy.count++] = token >= 0.0 && token < 256.0 ? (int32_t)token : -1;
+    }
 #define READ(name) recipe.hyperparameters.name = event->name;
     RECIPE_HYPERPARAMETERS(READ)
 #undef READ
@@ -91,16 +97,17 @@ static enum status replay_run(const struct run *run, const struct event_run *eve
 /* What training began with is to be there still: fresh weights of a training that is begun again are the file's. */
 static enum status replay_start_file(struct run *run, const struct event_start_file *event, struct error *err)
 {
-    const int32_t start = start_of(run, event->file);
-    if (start < 0 || start >= run->files.count)
-        return ST_OK;
-    struct start_file *file = &run->files.items[start];
-    if (strcmp(file->hash, event->hash) != 0)
-        return error_set(
-            err, ST_FORMAT,
-            "search.starts: %s: its hash is %s, expected %s as the run began; use --fresh to start over",
-            file->path, file->hash, event->hash);
-    file->recorded = true;
+    for (int32_t i = 0; i < run->files.count; i++) {
+        struct start_file *file = &run->files.items[i];
+        if (file->path == NULL || strcmp(file->path, event->file) != 0)
+            continue;
+        if (strcmp(file->hash, event->hash) != 0)
+            return error_set(
+                err, ST_FORMAT,
+                "%s: %s: its hash is %s, expected %s as the run began; use --fresh to start over",
+                start_files_key(run->job, i), file->path, file->hash, event->hash);
+        file->recorded = true;
+    }
     return ST_OK;
 }
 
@@ -301,6 +308,7 @@ static enum status replay_test(struct run *run, const struct event *event, doubl
         run->next_id = candidate->id + 1;
     }
     resume_forget(run);
+    run->energy.spent = event->test.energy;
     if (st == ST_OK)
         st = replay_calibration_of(run, &event->test, err);
     run->model_seconds = event->time; /* by its clock: the trainings' and the test's */

@@ -11,6 +11,7 @@
 #include "host/device/device.h"
 #include "host/journal/journal.h"
 #include "host/machine/devices.h"
+#include "host/machine/energy.h"
 #include "host/machine/memory.h"
 #include "host/machine/weight_cache.h"
 #include "host/model/model_file.h"
@@ -43,9 +44,18 @@ struct run_final {
 
 /* What the search is measured by (baseline.h). */
 struct run_baseline {
+    struct search *search; /* without candidates: it proposes the network; NULL: there is no baseline */
     struct run_final last; /* that was tested */
     double spent;          /* that it had had, with those that it went on from: seconds, or steps */
     double began;          /* the run time when the one in hand began; NAN: none is */
+};
+
+/* Joules of the run's stages, without baselines. A stage that another process began is not known whole, so that none
+ * behind it is. */
+struct run_energy {
+    struct energy_meter *meter; /* NULL: nothing counts */
+    double began;               /* what it showed when the stage in hand began */
+    double spent;               /* in those before it; NAN: unknown */
 };
 
 /* What the last stage's test found of its model (answers.h). */
@@ -112,6 +122,7 @@ struct run {
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
     struct run_baseline baseline;
+    struct run_energy energy;
     /* of the job's starting networks, within its limits; without layers where one can't be made for these images */
     struct graph *starts;
     int32_t start_count;

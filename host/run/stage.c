@@ -90,6 +90,7 @@ enum status stage_final(const struct run *run, struct proposal *proposal, const 
     candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
     if (goes_on_from(earlier, candidate)) {
         candidate->source = earlier->id;
+        candidate->morph_count = 0;
         candidate->recipe.goes_on = false;
         candidate->recipe.shrink = NAN;
         candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
@@ -225,6 +226,7 @@ static enum status test_best(struct run *run, struct error *err)
     struct answers answers = {0};
     struct limits_latency latency;
     enum status st = testing_stage(run, run->best_id, &testing, err);
+    run->energy.spent += energy_joules(run->energy.meter) - run->energy.began;
     if (st == ST_OK)
         st = answers_keep(run, &testing, &answers, err);
     if (st == ST_OK)
@@ -262,8 +264,11 @@ static enum status search_and_test(struct run *run, struct error *err)
 {
     enum status st = ST_OK;
     if (!run->stage_open) {
+        run->energy.began = run->next_id == 0 ? 0.0 : energy_joules(run->energy.meter);
         stage_begin(run, run_time(run));
         st = record_stage(run, err);
+    } else {
+        run->energy.spent = NAN;
     }
     if (st == ST_OK)
         st = rehearse_report(run, err);
@@ -281,7 +286,7 @@ static enum status search_and_test(struct run *run, struct error *err)
 enum status stage_run(struct run *run, struct error *err)
 {
     enum status st = run->stage_tested ? ST_OK : search_and_test(run, err);
-    run->stage_tested = st == ST_OK && run->job->search.baseline;
+    run->stage_tested = st == ST_OK && job_has_baseline(run->job);
     if (run->stage_tested)
         st = baseline_run(run, err);
     if (st == ST_OK && run->stage_tested)

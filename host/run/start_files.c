@@ -161,10 +161,20 @@ static enum status take(const char *path, struct model *model, const struct data
     return ST_OK;
 }
 
+const char *start_files_key(const struct job *job, int32_t start)
+{
+    return start < job->search.starts.count ? "search.starts" : "baseline.start";
+}
+
+const char *start_files_name(const struct job *job, int32_t start)
+{
+    return start < job->search.starts.count ? job->search.starts.items[start] : job_baseline_start(job);
+}
+
 static enum status open_file(const struct job *job, const struct dataset *data, int32_t index,
                              struct start_files *files, struct error *err)
 {
-    const char *path = job->search.starts.items[index];
+    const char *path = start_files_name(job, index);
     struct model model;
     enum status st = start_file_read(path, &model, &files->items[index].origin, err);
     if (st == ST_OK)
@@ -181,23 +191,30 @@ static enum status open_file(const struct job *job, const struct dataset *data, 
 enum status start_files_open(const struct job *job, const struct dataset *data, struct start_files *files,
                              struct error *err)
 {
-    const struct job_strings *starts = &job->search.starts;
+    const int32_t searched = job->search.starts.count;
+    const int32_t count = searched + (job_baseline_start(job) != NULL);
     enum status st = ST_OK;
     bool has_any = false;
     *files = (struct start_files){0};
-    for (int32_t i = 0; i < starts->count; i++)
-        has_any = has_any || job_start_is_file(starts->items[i]);
+    for (int32_t i = 0; i < count; i++) {
+        const bool is_file = job_start_is_file(start_files_name(job, i));
+        has_any = has_any || is_file;
+        files->searched = files->searched || (is_file && i < searched);
+    }
     if (!has_any)
         return ST_OK;
-    files->items = calloc((size_t)starts->count, sizeof(*files->items));
-    files->graphs = calloc((size_t)starts->count, sizeof(*files->graphs));
+    files->items = calloc((size_t)count, sizeof(*files->items));
+    files->graphs = calloc((size_t)count, sizeof(*files->graphs));
     if (files->items == NULL || files->graphs == NULL)
-        return error_memory(err, "starting networks", (size_t)starts->count * sizeof(*files->items));
-    files->count = starts->count;
-    for (int32_t i = 0; st == ST_OK && i < starts->count; i++)
-        if (job_start_is_file(starts->items[i]))
+        return error_memory(err, "starting networks", (size_t)count * sizeof(*files->items));
+    files->count = count;
+    for (int32_t i = 0; st == ST_OK && i < count; i++)
+        if (job_start_is_file(start_files_name(job, i))) {
             st = open_file(job, data, i, files, err);
-    return st == ST_OK ? ST_OK : error_prefix(err, "search.starts");
+            if (st != ST_OK)
+                error_prefix(err, "%s", start_files_key(job, i));
+        }
+    return st;
 }
 
 void start_files_close(struct start_files *files)

@@ -1,6 +1,7 @@
-/* Starting networks that are files (search.starts): networks that were trained elsewhere, which the search goes on
- * from. A model.safetensors of an earlier run, or a classifier in ONNX. What begins with fresh weights elsewhere
- * begins with the file's here: each training of such a start, whatever the strategy, and so all that grows from it. */
+/* Starting networks that are files (search.starts, baseline.start): networks that were trained elsewhere, which the
+ * search goes on from, or is compared with. A model.safetensors of an earlier run, or a classifier in ONNX. What begins
+ * with fresh weights elsewhere begins with the file's here: each training of such a start, whatever the strategy, and
+ * so all that grows from it by morphs. */
 #ifndef NASRUN_RUN_START_FILES_H
 #define NASRUN_RUN_START_FILES_H
 
@@ -20,7 +21,8 @@ struct start_file {
 };
 
 struct start_files {
-    int32_t count; /* as search.starts has; 0: none is a file */
+    int32_t count; /* as search.starts has, and one more for the baseline's; 0: none is a file */
+    bool searched; /* one of search.starts is */
     struct start_file *items;
     /* [count], for these data; without layers where the start is a word. NULL: none is a file */
     struct graph *graphs;
@@ -33,13 +35,18 @@ struct start_files {
 enum status start_file_read(const char *path, struct model *model, struct onnx_origin *origin,
                             struct error *err);
 
-/* Reads those of search.starts. Where the last layer is replaced, the others have the pace that train.depth_rate says.
- * A network that takes images of any size takes the data's. ST_RANGE for images of another size where it
- * doesn't, of another number of channels than the data's, and for two files that normalise images in different ways;
- * the message names the file, what was found and what was expected. On any status `files` is to be closed. */
+/* Reads them: search.starts, and behind them, where that names a network (job.h), baseline.start. Where the last layer is
+ * replaced, the others have the pace that train.depth_rate says. A network that takes images of any size takes the
+ * data's. ST_RANGE for images of another size where it doesn't, of another number of channels than the data's, and for
+ * two files that normalise images in different ways; the message names the key, the file, what was found and what was
+ * expected. On any status `files` is to be closed. */
 enum status start_files_open(const struct job *job, const struct dataset *data, struct start_files *files,
                              struct error *err);
 void start_files_close(struct start_files *files); /* a zeroed one is allowed */
+
+/* The key that names start `start`, and its name; the baseline's is the one behind the last of search.starts. */
+const char *start_files_key(const struct job *job, int32_t start);
+const char *start_files_name(const struct job *job, int32_t start);
 
 /* What the file of `start` has of a network's weights is put into values[table->total]: the tensors of the same layer,
  * role and shape. The others stay. Where `start` is a word, or none (-1), all do. */

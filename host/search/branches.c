@@ -112,6 +112,8 @@ enum status branches_predict_growth(const struct search *search, const struct se
         cost_of_graph(&sibling->graph).train_flops / cost_of_graph(&control->graph).train_flops;
     const double longer = slowness(request, sibling, control), now = branches->epochs + control->epochs;
     struct search_model of_family = *control;
+    const struct ladder_seen nothing = {.balance = ladder_balance(means->train_images),
+                                        .validation_images = means->validation_images};
     struct ladder_run wanted[4];
     struct ladder_guess guesses[4];
     of_family.start = branches->root->start;
@@ -126,8 +128,7 @@ enum status branches_predict_growth(const struct search *search, const struct se
             wanted[i].epochs /= longer;
         }
     }
-    st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images, wanted, 4,
-                        guesses, err);
+    st = ladder_predict(&nothing, wanted, 4, guesses, err);
     if (st == ST_OK)
         *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
     return st;

@@ -191,18 +191,13 @@ static void add_parent(struct improve_request *improve, const struct member *mem
     improve->parents[improve->parent_count++] = member->first;
 }
 
-/* By the surrogate, from what each network gained on its highest rung. */
-static enum status propose_by_surrogate(const struct search *search, const struct search_request *request,
-                                        const struct population *population, const struct member *parent,
-                                        const struct gain_prior *prior, struct random_sequence *random,
-                                        struct proposal *proposal, struct error *err)
+/* What each network gained on its highest rung, for the surrogate; `seen` has room for all. */
+static void list_seen(const struct search_means *means, const struct population *population,
+                      struct improve_seen *seen, struct improve_request *improve)
 {
     const struct member *control = &population->members[0];
-    struct improve_seen *seen = calloc((size_t)population->count + 1, sizeof(*seen));
-    struct improve_request improve = {
-        .control = control->first, .seen = seen, .others = true, .by_epochs = true, .prior = prior};
-    if (seen == NULL)
-        return error_memory(err, "gains", (size_t)population->count * sizeof(*seen));
+    improve->control = control->first;
+    improve->seen = seen;
     for (int32_t i = 1; i < population->count; i++) {
         const struct member *member = &population->members[i];
         const int32_t at = member_highest(member);
@@ -212,18 +207,29 @@ static enum status propose_by_surrogate(const struct search *search, const struc
                                    .deviation = -0.5 * FAILED_GAIN};
         if (at >= 0) {
             one.gain = member->gains[at];
-            one.deviation = member_deviation(&request->means, member, at);
-            improve.least = fmax(improve.least, at > 0 ? one.gain : 0.0);
+            one.deviation = member_deviation(means, member, at);
+            improve->least = fmax(improve->least, at > 0 ? one.gain : 0.0);
         } else if (!member_failed(member)) {
             continue;
         }
-        seen[improve.count++] = one;
+        seen[improve->count++] = one;
     }
-    add_parent(&improve, parent);
+}
+
+/* By the surrogate: a change of the parent that `improve` has, of one of the best three or of the control. */
+static enum status propose_by_surrogate(const struct search *search, const struct search_request *request,
+                                        const struct population *population, struct improve_request *improve,
+                                        struct random_sequence *random, struct proposal *proposal,
+                                        struct error *err)
+{
+    struct improve_seen *seen = calloc((size_t)population->count + 1, sizeof(*seen));
+    if (seen == NULL)
+        return error_memory(err, "gains", (size_t)population->count * sizeof(*seen));
+    list_seen(&request->means, population, seen, improve);
     for (int32_t better = 0; better < 3; better++)
-        add_parent(&improve, population_best(population, better));
-    add_parent(&improve, control);
-    enum status st = improve_propose(search, &request->limits, &improve, random, proposal, err);
+        add_parent(improve, population_best(population, better));
+    add_parent(improve, &population->members[0]);
+    enum status st = improve_propose(search, &request->limits, improve, random, proposal, err);
     free(seen);
     return st;
 }
@@ -241,28 +247,36 @@ static enum status propose_new(const struct search *search, const struct search_
     const struct member *parent = draw_parent(population, random);
     if (known < LEAST_SEEN || propose_by_chance(search, random))
         return propose_changed_once(search, parent->first, &request->limits, random, proposal, err);
-    return propose_by_surrogate(search, request, population, parent, prior, random, proposal, err);
+    struct improve_request improve = {.others = true, .by_epochs = true, .prior = prior};
+    add_parent(&improve, parent);
+    return propose_by_surrogate(search, request, population, &improve, random, proposal, err);
 }
 
 /* ---- the longer trainings ---- */
 
+/* One of them: repetition 0 is the first of a member. */
+struct longer {
+    const struct member *member; /* NULL: there is none to be made */
+    int32_t repetition;
+    double share; /* of the stage, that it takes of its device */
+};
+
 static enum status propose_long(const struct search *search, const struct search_request *request,
-                                const struct evolution_plan *plan, const struct population *population,
-                                const struct member *member, int32_t repetition, struct proposal *proposal,
-                                struct error *err)
+                                const struct population *population, const struct longer *longer,
+                                struct proposal *proposal, struct error *err)
 {
-    const double epochs =
-        plan->long_share * request->means.candidate_epochs / cost_of(request, &member->first->graph);
-    enum status st = propose_again(member->first, proposal, err);
+    const struct search_model *first = longer->member->first;
+    const double epochs = longer->share * request->means.candidate_epochs / cost_of(request, &first->graph);
+    enum status st = propose_again(first, proposal, err);
     if (st != ST_OK)
         return st;
-    set_recipe(request, population, plan->long_share, proposal);
+    set_recipe(request, population, longer->share, proposal);
     propose_augment(search, epochs, proposal);
-    proposal->recipe.fresh = POPULATION_WEIGHTS + 1 + repetition;
-    if (repetition > 0)
+    proposal->recipe.fresh = POPULATION_WEIGHTS + 1 + longer->repetition;
+    if (longer->repetition > 0)
         proposal->recipe.batches_of = -1;
-    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "model %d for %.3g epochs%s",
-             (int)member->first->id, epochs, repetition > 0 ? ", once more" : "");
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "model %d for %.3g epochs%s", (int)first->id,
+             epochs, longer->repetition > 0 ? ", once more" : "");
     return ST_OK;
 }
 
@@ -314,28 +328,25 @@ static const struct member *find_for_repetition(const struct evolution_plan *pla
 }
 
 static enum status propose_next(const struct search *search, const struct search_request *request,
-                                const struct evolution_plan *plan, const struct population *population,
-                                const struct gain_prior *prior, struct random_sequence *random,
-                                struct proposal *proposal, struct error *err)
+                                const struct evolution_task *task, const struct population *population,
+                                struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
-    int32_t repetition;
-    const struct member *member;
+    const struct evolution_plan *plan = &task->plan;
+    struct longer longer = {.share = plan->long_share};
     if (population->spent < plan->share) {
         enum status st = propose_promotion(request, plan, population, proposal, err);
         if (st != ST_NONE)
             return st;
-        st = propose_new(search, request, population, prior, random, proposal, err);
+        st = propose_new(search, request, population, task->prior, random, proposal, err);
         if (st == ST_OK)
             set_recipe(request, population, share_of(request, &proposal->graph, plan->epochs[0]), proposal);
         return st;
     }
-    member = find_for_long(plan, population);
-    if (member != NULL)
-        return propose_long(search, request, plan, population, member, 0, proposal, err);
-    member = find_for_repetition(plan, population, &repetition);
-    if (member != NULL)
-        return propose_long(search, request, plan, population, member, repetition, proposal, err);
-    return ST_NONE;
+    longer.member = find_for_long(plan, population);
+    if (longer.member == NULL)
+        longer.member = find_for_repetition(plan, population, &longer.repetition);
+    return longer.member != NULL ? propose_long(search, request, population, &longer, proposal, err)
+                                 : ST_NONE;
 }
 
 static enum status propose_control(const struct search_request *request, const struct evolution_plan *plan,
@@ -353,18 +364,19 @@ static enum status propose_control(const struct search_request *request, const s
 }
 
 enum status evolution_propose(const struct search *search, const struct search_request *request,
-                              const struct evolution_plan *plan, const struct gain_prior *prior,
-                              const struct proposal *chosen, struct random_sequence *random,
+                              const struct evolution_task *task, struct random_sequence *random,
                               struct proposal *proposal, struct error *err)
 {
+    const struct proposal *chosen = task->chosen;
     struct population population;
-    if (plan->rungs == 0)
+    if (task->plan.rungs == 0)
         return ST_NONE;
     enum status st = population_look(search, request, &population, err);
     if (st == ST_OK && population.count == 0)
-        st = chosen != NULL ? propose_control(request, plan, &population, chosen, proposal, err) : ST_NONE;
+        st = chosen != NULL ? propose_control(request, &task->plan, &population, chosen, proposal, err)
+                            : ST_NONE;
     else if (st == ST_OK)
-        st = propose_next(search, request, plan, &population, prior, random, proposal, err);
+        st = propose_next(search, request, task, &population, random, proposal, err);
     free(population.members);
     return st;
 }

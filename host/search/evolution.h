@@ -49,14 +49,19 @@ struct evolution_plan evolution_plan_make(const struct search_setup *setup, cons
 
 bool evolution_has(const struct search_model *model);
 
+/* What it proposes by. */
+struct evolution_task {
+    struct evolution_plan plan;
+    const struct gain_prior *prior;
+    const struct proposal *chosen; /* by the ladder, for the control; NULL: that has begun */
+};
+
 /* The first of its models; NULL: it has not begun. */
 const struct search_model *evolution_control(const struct search *search);
 
-/* What is trained next; ST_NONE when there is nothing more, or not before something ends. `chosen` is the ladder's
- * choice, for the control: it is left as it is. */
+/* What is trained next; ST_NONE when there is nothing more, or not before something ends. */
 enum status evolution_propose(const struct search *search, const struct search_request *request,
-                              const struct evolution_plan *plan, const struct gain_prior *prior,
-                              const struct proposal *chosen, struct random_sequence *random,
+                              const struct evolution_task *task, struct random_sequence *random,
                               struct proposal *proposal, struct error *err);
 
 /* The final fit, from fresh weights; ST_NONE when none of its trainings went well. */

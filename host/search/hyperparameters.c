@@ -167,16 +167,15 @@ static void add_places(struct trials *trials, int32_t key, const struct job_rang
         add(trials, key, job_range_value(range, fmin(place + step, 1.0)));
 }
 
-static void add_learning_rates(struct trials *trials, int32_t key)
+/* Of a key that the job leaves open; whether it has one. */
+static bool open_range(const struct hyperparameter_space *space, int32_t key, struct job_range *range)
 {
-    const double usual = values_of(&trials->space->usual).items[key];
-    if (strcmp(names[key], "learning_rate") != 0)
-        return;
-    const struct job_range range = {.kind = JOB_RANGE_BETWEEN,
-                                    .min = usual / OPEN_FACTOR,
-                                    .max = usual * OPEN_FACTOR,
-                                    .scale = JOB_RANGE_LOG};
-    add_places(trials, key, &range, 0);
+    const double usual = values_of(&space->usual).items[key];
+    *range = (struct job_range){.kind = JOB_RANGE_BETWEEN,
+                                .min = usual / OPEN_FACTOR,
+                                .max = usual * OPEN_FACTOR,
+                                .scale = JOB_RANGE_LOG};
+    return strcmp(names[key], "learning_rate") == 0;
 }
 
 int32_t hyperparameters_round(const struct hyperparameter_space *space, const struct hyperparameters *centre,
@@ -185,12 +184,13 @@ int32_t hyperparameters_round(const struct hyperparameter_space *space, const st
     struct trials trials = {.space = space, .centre = centre, .sets = sets};
     for (int32_t key = 0; key < KEY_COUNT; key++) {
         const struct job_range *range = range_of(space, key);
+        struct job_range own;
         switch (range->kind) {
         case JOB_RANGE_FIXED:
             break;
         case JOB_RANGE_OPEN:
-            if (open && round == 0)
-                add_learning_rates(&trials, key);
+            if (open && round == 0 && open_range(space, key, &own))
+                add_places(&trials, key, &own, 0);
             break;
         case JOB_RANGE_LIST:
             for (int32_t i = 0; round == 0 && i < range->values.count; i++)
@@ -283,6 +283,26 @@ struct hyperparameters hyperparameters_vary(const struct hyperparameter_space *s
         child = with(space, &child, key, value);
     }
     return child;
+}
+
+struct hyperparameters hyperparameters_draw(const struct hyperparameter_space *space,
+                                            struct random_sequence *random)
+{
+    struct hyperparameters drawn = recipe_usual().hyperparameters;
+    for (int32_t key = 0; key < KEY_COUNT; key++) {
+        const struct job_range *range = range_of(space, key);
+        struct job_range own;
+        if (range->kind == JOB_RANGE_OPEN && open_range(space, key, &own))
+            range = &own;
+        if (!is_given(range))
+            continue;
+        const double value =
+            range->kind == JOB_RANGE_LIST
+                ? range->values.items[random_next_below(random, (uint32_t)range->values.count)]
+                : job_range_value(range, random_next_unit(random));
+        drawn = with(space, &drawn, key, value);
+    }
+    return drawn;
 }
 
 /* ---- in words ---- */

@@ -59,6 +59,11 @@ struct hyperparameters hyperparameters_vary(const struct hyperparameter_space *s
                                             const struct hyperparameters *parent,
                                             struct random_sequence *random);
 
+/* By chance alone: each that has a list or a range evenly of that, on its scale, and a learning rate that is left open
+ * from a quarter of it to its fourfold. */
+struct hyperparameters hyperparameters_draw(const struct hyperparameter_space *space,
+                                            struct random_sequence *random);
+
 /* "learning rate 0.1, weight decay 0.01" for those that are not the job's; empty when all are. */
 void hyperparameters_describe(const struct hyperparameter_space *space, const struct hyperparameters *set,
                               char *text, size_t size);

@@ -21,7 +21,7 @@ static const double LEAST_OF_BALANCE = 0.4;
 
 /* Shares of the stage that all rungs may take without what trainings take beside their steps, and one training of the
  * first; and what all may of the search's part. */
-static const double STEPS_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
+static const double STEPS_SHARE = 0.1, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
 
 /* Of a network that is not even tested in the time that is left. */
 static const double LEAST_FINAL_EPOCHS = 1e-3;
@@ -267,7 +267,7 @@ static bool choose_share(const struct search_means *means, const struct ladder_t
     const double most =
         fmin(fmin(STEPS_SHARE, part), fmin(LADDER_WHOLE_SHARE, part) - means->beside * time->turns) /
         time->length;
-    plan->share = fmin(fmax(plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG, least), most);
+    plan->share = fmin(fmax(FIRST_RUNG, least), most);
     return plan->share >= least;
 }
 

@@ -4,7 +4,7 @@
  *
  *     E       first rung           then
  *     < 3     none                 the widest of the first start that gets epochs enough: five, or more
- *     < 15    3 networks, 1/32     nothing
+ *     < 15    3 networks, 1/64     nothing
  *     < 60    4                    the better half twice as long
  *     else    4, from 200 on 6,  the better half twice as long, the best of them with half and twice the learning
  *             from 1,000 on 8      rate, the best two four times as long

@@ -138,16 +138,15 @@ static void factorise(struct posterior *posterior, const double *noise)
     }
 }
 
-static void learn(struct posterior *posterior, const struct ladder_run *runs, int32_t count, double balance,
-                  int32_t images)
+static void learn(struct posterior *posterior, const struct ladder_seen *seen)
 {
     double noise[LADDER_MOST_RUNS];
-    posterior->count = count;
-    for (int32_t i = 0; i < count; i++) {
-        const double error = share_wrong(runs[i].error, images);
-        posterior->points[i] = point_of(&runs[i], balance);
+    posterior->count = seen->count;
+    for (int32_t i = 0; i < seen->count; i++) {
+        const double error = share_wrong(seen->runs[i].error, seen->validation_images);
+        posterior->points[i] = point_of(&seen->runs[i], seen->balance);
         posterior->weights[i] = log(error) - prior_mean(&posterior->points[i]);
-        noise[i] = noise_variance(error, images);
+        noise[i] = noise_variance(error, seen->validation_images);
     }
     factorise(posterior, noise);
     solve_forward(posterior, posterior->weights);
@@ -189,19 +188,18 @@ static enum status check(const struct ladder_run *runs, int32_t count, bool done
     return ST_OK;
 }
 
-enum status ladder_predict(const struct ladder_run *runs, int32_t count, double balance,
-                           int32_t validation_images, const struct ladder_run *wanted, int32_t wanted_count,
-                           struct ladder_guess *guesses, struct error *err)
+enum status ladder_predict(const struct ladder_seen *seen, const struct ladder_run *wanted,
+                           int32_t wanted_count, struct ladder_guess *guesses, struct error *err)
 {
     struct posterior posterior;
-    enum status st = check(runs, count, true, err);
+    enum status st = check(seen->runs, seen->count, true, err);
     if (st == ST_OK)
         st = check(wanted, wanted_count, false, err);
     if (st != ST_OK)
         return st;
-    learn(&posterior, runs, count, balance, validation_images);
+    learn(&posterior, seen);
     for (int32_t i = 0; i < wanted_count; i++) {
-        const struct point at = point_of(&wanted[i], balance);
+        const struct point at = point_of(&wanted[i], seen->balance);
         guesses[i] = guess(&posterior, &at);
     }
     return ST_OK;

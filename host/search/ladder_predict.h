@@ -34,6 +34,14 @@ struct ladder_run {
     int32_t set;    /* which hyperparameters it has; equal numbers are equal ones, 0 the usual */
 };
 
+/* What is known: trainings that are done, whose errors were found on so many images. */
+struct ladder_seen {
+    const struct ladder_run *runs;
+    int32_t count;  /* may be 0 */
+    double balance; /* ladder_balance */
+    int32_t validation_images;
+};
+
 /* Of the natural logarithm of an error. */
 struct ladder_guess {
     double mean, deviation;
@@ -49,11 +57,10 @@ double ladder_best_size(double epochs, double balance);
 /* What the prior expects of a network of that size after so many epochs, as ln error - c. */
 double ladder_prior(double size, double epochs, double balance);
 
-/* What to expect of each of `wanted`, after `runs` that are done, whose errors were found on `validation_images`.
- * ST_RANGE when there are more than LADDER_MOST_RUNS of either, or a number is not what it may be. */
-enum status ladder_predict(const struct ladder_run *runs, int32_t count, double balance,
-                           int32_t validation_images, const struct ladder_run *wanted, int32_t wanted_count,
-                           struct ladder_guess *guesses, struct error *err);
+/* What to expect of each of `wanted`, after what was seen. ST_RANGE when there are more than LADDER_MOST_RUNS of
+ * either, or a number is not what it may be. */
+enum status ladder_predict(const struct ladder_seen *seen, const struct ladder_run *wanted,
+                           int32_t wanted_count, struct ladder_guess *guesses, struct error *err);
 
 /* Which of the guesses to take: the largest network of those that are as good as the best, but for a difference that
  * nobody could tell. `count` > 0. */

@@ -68,20 +68,29 @@ static enum status propose_next_round(const struct search *search, const struct 
     return branches_propose_control(branches, trunk, plan, &request->means, proposal, err);
 }
 
+/* The trunk as it stands, what is planned of its branches, and what is thought of changes before. */
+struct trunk {
+    struct branches branches;
+    struct branches_plan plan;
+    const struct gain_prior *prior;
+};
+
 static enum status propose_branch(const struct search *search, const struct search_request *request,
-                                  const struct branches *branches, const struct branches_plan *plan,
-                                  const struct gain_prior *prior, struct random_sequence *random,
+                                  const struct trunk *trunk, struct random_sequence *random,
                                   struct proposal *proposal, struct error *err)
 {
+    const struct branches *branches = &trunk->branches;
+    const struct branches_plan *plan = &trunk->plan;
     if (!search_ended_well(branches->root))
         return ST_NONE;
     if (branches->control == NULL && plan->rounds > 0)
         return branches_propose_control(branches, branches->root, plan, &request->means, proposal, err);
     if (branches->control == NULL || !search_ended_well(branches->control))
         return ST_NONE;
-    enum status st = branches->siblings < plan->siblings
-                         ? branches_propose_sibling(search, branches, request, prior, random, proposal, err)
-                         : ST_NONE;
+    enum status st =
+        branches->siblings < plan->siblings
+            ? branches_propose_sibling(search, branches, request, trunk->prior, random, proposal, err)
+            : ST_NONE;
     if (st != ST_NONE || branches->waits)
         return st;
     return propose_next_round(search, request, branches, plan, proposal, err);
@@ -133,10 +142,11 @@ static enum status propose_evolution(const struct search *search, const struct s
         return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
     const double cost =
         cost_seconds(control != NULL ? &control->graph : &chosen.graph, &request->limits.rates);
-    const struct evolution_plan evolution =
-        evolution_plan_make(search_setup(search), &request->means, plan, cost);
-    st = evolution_propose(search, request, &evolution, prior, control == NULL ? &chosen : NULL, random,
-                           proposal, err);
+    const struct evolution_task task = {
+        .plan = evolution_plan_make(search_setup(search), &request->means, plan, cost),
+        .prior = prior,
+        .chosen = control == NULL ? &chosen : NULL};
+    st = evolution_propose(search, request, &task, random, proposal, err);
     proposal_free(&chosen);
     return st;
 }
@@ -154,14 +164,13 @@ static enum status propose_phase(const struct search *search, const struct phase
                                  const struct search_request *request, const struct ladder_plan *plan,
                                  struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
-    const struct branches_plan rounds =
-        branches_plan_make(search_setup(search), &request->means, plan->epochs);
-    struct branches branches;
+    struct trunk trunk = {.plan = branches_plan_make(search_setup(search), &request->means, plan->epochs),
+                          .prior = &phases->prior};
     struct race race;
-    branches_look(search, &branches);
+    branches_look(search, &trunk.branches);
     race_look(search, &race);
-    if (branches.root != NULL)
-        return propose_branch(search, request, &branches, &rounds, &phases->prior, random, proposal, err);
+    if (trunk.branches.root != NULL)
+        return propose_branch(search, request, &trunk, random, proposal, err);
     if (race.first != NULL)
         return race_propose_rung(request, &race, proposal, err);
     if (evolution_control(search) != NULL)
@@ -169,13 +178,13 @@ static enum status propose_phase(const struct search *search, const struct phase
     enum status st = rungs_propose(search, request, plan, proposal, err);
     if (st != ST_NONE || rungs_wait(search))
         return st;
-    if (rounds.rounds == 0) {
+    if (trunk.plan.rounds == 0) {
         st = propose_evolution(search, request, plan, &phases->prior, random, proposal, err);
         return st == ST_NONE ? propose_first_fit(search, request, plan, proposal, err) : st;
     }
     st = rungs_choose(search, request, plan, proposal, err);
     if (st == ST_OK)
-        branches_make_root(&rounds, &request->means, proposal);
+        branches_make_root(&trunk.plan, &request->means, proposal);
     return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
 }
 

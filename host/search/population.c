@@ -61,11 +61,12 @@ static enum status look_ahead(const struct search_request *request, const struct
     const struct search_means *means = &request->means;
     struct ladder_run wanted[2] = {
         {.size = ladder_size(usual, &model->graph), .epochs = fmax(model->epochs, least)}};
+    const struct ladder_seen nothing = {.balance = ladder_balance(means->train_images),
+                                        .validation_images = means->validation_images};
     struct ladder_guess guesses[2];
     wanted[1] = wanted[0];
     wanted[1].epochs = fmax(rungs_final_epochs(request, model), wanted[0].epochs);
-    enum status st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images,
-                                    wanted, 2, guesses, err);
+    enum status st = ladder_predict(&nothing, wanted, 2, guesses, err);
     if (st == ST_OK)
         *outlook = log(error_of(means, model)) + guesses[1].mean - guesses[0].mean;
     return st;

@@ -1,4 +1,5 @@
 /* What strategies propose with. */
+#include "host/net/cell.h"
 #include "host/search/strategy.h"
 
 #include <assert.h>
@@ -50,6 +51,21 @@ enum status propose_again(const struct search_model *model, struct proposal *pro
     return graph_copy(&proposal->graph, &model->graph, err);
 }
 
+/* Of a starting network of cells, what they are. */
+static void say_cells(const struct search_setup *setup, int32_t start, struct proposal *proposal)
+{
+    static const char *const names[CELL_KINDS] = {"normal", "reduction"};
+    char text[CELL_TEXT];
+    struct cells cells;
+    if (!cells_of_start(setup->job->starts.items[start], (uint64_t)setup->seed, &cells))
+        return;
+    for (int kind = 0; kind < CELL_KINDS; kind++) {
+        cell_text(&cells.of[kind], text);
+        snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH, "%s %.84s",
+                 names[kind], text);
+    }
+}
+
 /* Without its graph. */
 static void begin_start(const struct search *search, int32_t start, int32_t width, struct proposal *proposal)
 {
@@ -60,6 +76,7 @@ static void begin_start(const struct search *search, int32_t start, int32_t widt
         snprintf(wide, sizeof(wide), " %d wide", (int)width);
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "start %s%s", job->starts.items[start], wide);
     proposal->operation_count = 1;
+    say_cells(search_setup(search), start, proposal);
 }
 
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
@@ -159,32 +176,28 @@ static uint32_t allowed_morphs(const struct search *search, const struct search_
     return smaller != 0 && !search_admits(limits, graph) ? smaller : all;
 }
 
-enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
-                            const struct search_limits *limits, struct random_sequence *random,
-                            struct proposal *proposal, struct error *err)
+enum status proposal_add_morph(const struct morph *morph, struct proposal *proposal, struct error *err)
 {
     struct graph next = {0};
     struct remap_list remaps = {0};
+    enum status st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
+    assert(st != ST_NONE); /* it was drawn because it fits */
+    if (st != ST_OK)
+        return st;
+    proposal->morphs[proposal->morph_count] = *morph;
+    morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
+                   SEARCH_OPERATION_LENGTH);
+    remap_list_free(&remaps);
+    graph_free(&proposal->graph);
+    proposal->graph = next;
+    proposal->operation_count = ++proposal->morph_count;
+    return ST_OK;
+}
 
-    *proposal = propose_usual(model->id);
-    enum status st = graph_copy(&proposal->graph, &model->graph, err);
-    while (st == ST_OK && proposal->morph_count < morphs) {
-        struct morph *morph = &proposal->morphs[proposal->morph_count];
-        st = morph_draw(&proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, morph,
-                        err);
-        if (st == ST_OK) {
-            st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
-            assert(st != ST_NONE); /* it was drawn because it fits */
-        }
-        if (st != ST_OK)
-            break;
-        morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
-                       SEARCH_OPERATION_LENGTH);
-        remap_list_free(&remaps);
-        graph_free(&proposal->graph);
-        proposal->graph = next;
-        proposal->operation_count = ++proposal->morph_count;
-    }
+enum status proposal_check_child(const struct search *search, const struct search_limits *limits,
+                                 enum status st, struct proposal *proposal, struct error *err)
+{
+    const int32_t parent = proposal->parent;
     if (st == ST_OK && search_knows(search, &proposal->graph))
         st = error_set(err, ST_NONE, "the network is known already");
     if (st == ST_OK && !search_admits(limits, &proposal->graph))
@@ -192,8 +205,24 @@ enum status propose_changed(const struct search *search, const struct search_mod
     if (st != ST_OK)
         proposal_free(proposal);
     if (st != ST_OK && st != ST_NONE)
-        error_prefix(err, "a change of model %d", (int)model->id);
+        error_prefix(err, "a change of model %d", (int)parent);
     return st;
+}
+
+enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
+                            const struct search_limits *limits, struct random_sequence *random,
+                            struct proposal *proposal, struct error *err)
+{
+    *proposal = propose_usual(model->id);
+    enum status st = graph_copy(&proposal->graph, &model->graph, err);
+    while (st == ST_OK && proposal->morph_count < morphs) {
+        struct morph morph;
+        st = (search_setup(search)->job->space == JOB_SPACE_CELLS ? morph_draw_in_cells : morph_draw)(
+            &proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, &morph, err);
+        if (st == ST_OK)
+            st = proposal_add_morph(&morph, proposal, err);
+    }
+    return proposal_check_child(search, limits, st, proposal, err);
 }
 
 enum status propose_changed_once(const struct search *search, const struct search_model *model,

@@ -122,8 +122,9 @@ static enum status expect(const struct search_request *request, const struct law
     struct ladder_guess guesses[2];
     wanted[0].epochs = model->epochs + (model->parent < 0 ? 0.0 : race->first->epochs);
     wanted[1].epochs = wanted[0].epochs + rungs_final_epochs(request, model);
-    enum status st = ladder_predict(law->runs, law->count, ladder_balance(means->train_images),
-                                    means->validation_images, wanted, 2, guesses, err);
+    const struct ladder_seen seen = {law->runs, law->count, ladder_balance(means->train_images),
+                                     means->validation_images};
+    enum status st = ladder_predict(&seen, wanted, 2, guesses, err);
     if (st == ST_OK)
         *expected = log(fmax(1.0 - model->score, 1e-9)) + guesses[1].mean - guesses[0].mean;
     return st;

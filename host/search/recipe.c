@@ -14,8 +14,13 @@ static int32_t short_side(struct shape image)
 
 struct recipe recipe_usual(void)
 {
-    struct recipe recipe = {
-        .budget = 1.0, .batches_of = -1, .compared_with = -1, .fresh = -1, .shrink = NAN, .prior = -1};
+    struct recipe recipe = {.budget = 1.0,
+                            .batches_of = -1,
+                            .compared_with = -1,
+                            .fresh = -1,
+                            .shrink = NAN,
+                            .prior = -1,
+                            .policy = {.entropy = NAN, .baseline = NAN}};
 #define UNSET(name) recipe.hyperparameters.name = NAN;
     RECIPE_HYPERPARAMETERS(UNSET)
 #undef UNSET

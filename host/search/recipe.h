@@ -32,6 +32,15 @@ struct hyperparameters { /* NAN: the job's */
 #define RECIPE_SHRINK  0.4
 #define RECIPE_PERTURB 0.1
 
+/* What a policy said (reinforce.c), for it to learn from when the result is there. */
+enum { RECIPE_TOKENS = 24 };
+struct recipe_policy {
+    int32_t count; /* 0: no policy was asked */
+    int32_t tokens[RECIPE_TOKENS];
+    double entropy;  /* mean of the tokens', in nats */
+    double baseline; /* moving average of the rewards until then; NAN: there was none */
+};
+
 struct recipe {
     /* above 0, times what a candidate of its kind gets (budget.h), as far as the search has it left */
     double budget;
@@ -53,11 +62,12 @@ struct recipe {
     double shrink;
     /* The version of the prior in search.prior by which it was chosen; -1: it was not. */
     int32_t prior;
+    struct recipe_policy policy;
     struct hyperparameters hyperparameters;
 };
 
 /* As the job says: budget 1, batches of its own, from the parent's end, compared with none, the seed's fresh weights,
- * nothing shrunk, by no prior, no hyperparameters. */
+ * nothing shrunk, by no prior, by no policy, no hyperparameters. */
 struct recipe recipe_usual(void);
 
 /* The job's settings with those of the hyperparameters that are set in their place, and what "auto" of train.translate

@@ -179,9 +179,9 @@ static enum status compare(const struct search *search, const struct search_requ
             return st;
         stand(search, standing, model, &runs[count++], rungs_final_epochs(request, model));
     }
-    enum status st =
-        ladder_predict(runs, count, ladder_balance(means->train_images), means->validation_images,
-                       standing->wanted, standing->count, standing->guesses, err);
+    const struct ladder_seen seen = {runs, count, ladder_balance(means->train_images),
+                                     means->validation_images};
+    enum status st = ladder_predict(&seen, standing->wanted, standing->count, standing->guesses, err);
     if (st == ST_OK)
         sort(standing);
     return st;
@@ -282,18 +282,24 @@ static enum status propose_first_rung(const struct search *search, const struct 
     return ST_NONE;
 }
 
-/* The best `count` of those below, but for those that have begun. */
+/* A rung above the first: how many are on it, and how much of the stage each takes of its device. */
+struct rung {
+    int32_t number, count;
+    double share;
+};
+
+/* The best of those below, but for those that have begun. */
 static enum status propose_best_of(const struct search *search, const struct search_request *request,
-                                   const struct standing *standing, int32_t count, int32_t rung, double share,
+                                   const struct standing *standing, const struct rung *rung,
                                    struct proposal *proposal, struct error *err)
 {
-    for (int32_t i = 0; i < count && i < standing->count; i++) {
+    for (int32_t i = 0; i < rung->count && i < standing->count; i++) {
         const struct search_model *model = standing->models[i];
-        if (has_begun(search, model, rung))
+        if (has_begun(search, model, rung->number))
             continue;
         enum status st = propose_with_set(search, model, &model->recipe.hyperparameters, proposal, err);
         if (st == ST_OK)
-            set_recipe(search, request, share, proposal);
+            set_recipe(search, request, rung->share, proposal);
         return st;
     }
     return ST_NONE;
@@ -305,10 +311,8 @@ static enum status propose_second_rung(const struct search *search, const struct
 {
     struct standing standing;
     enum status st = compare(search, request, FIRST_RUNG, true, &standing, err);
-    if (st == ST_OK)
-        st = propose_best_of(search, request, &standing, (standing.count + 1) / 2, SECOND_RUNG,
-                             2.0 * plan->share, proposal, err);
-    return st;
+    const struct rung second = {SECOND_RUNG, (standing.count + 1) / 2, 2.0 * plan->share};
+    return st == ST_OK ? propose_best_of(search, request, &standing, &second, proposal, err) : st;
 }
 
 /* ---- other hyperparameters ---- */
@@ -379,11 +383,10 @@ static enum status propose_last_rung(const struct search *search, const struct s
                                      const struct ladder_plan *plan, struct proposal *proposal,
                                      struct error *err)
 {
+    const struct rung last = {LAST_RUNG, 2, 4.0 * plan->share};
     struct standing standing;
     enum status st = compare(search, request, SECOND_RUNG, false, &standing, err);
-    if (st == ST_OK)
-        st = propose_best_of(search, request, &standing, 2, LAST_RUNG, 4.0 * plan->share, proposal, err);
-    return st;
+    return st == ST_OK ? propose_best_of(search, request, &standing, &last, proposal, err) : st;
 }
 
 enum status rungs_propose(const struct search *search, const struct search_request *request,

@@ -1,9 +1,11 @@
 #include "host/search/search.h"
 
 #include "host/base/array.h"
+#include "host/net/cell.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"
+#include "host/search/stack.h"
 #include "host/search/strategy.h"
 
 #include <assert.h>
@@ -34,7 +36,8 @@ static const struct search_strategy *strategy_of(enum job_strategy strategy)
     abort(); /* the schema allows no other */
 }
 
-static enum status parse_morphs(const struct job_strings *names, uint32_t *allowed, struct error *err)
+static enum status parse_morphs(const struct job_strings *names, enum job_space space, uint32_t *allowed,
+                                struct error *err)
 {
     *allowed = 0;
     for (int32_t i = 0; i < names->count; i++) {
@@ -47,6 +50,10 @@ static enum status parse_morphs(const struct job_strings *names, uint32_t *allow
                              names->items[i]);
         *allowed |= 1u << kind;
     }
+    if (space == JOB_SPACE_CELLS && (*allowed & MORPH_OF_CELLS) == 0)
+        return error_set(err, ST_RANGE,
+                         "search.morphs: found none that changes cells, expected one, as search.space is "
+                         "\"cells\"");
     return ST_OK;
 }
 
@@ -60,7 +67,11 @@ enum status search_make_start(const struct search_setup *setup, int32_t start, i
 {
     if (search_start_is_file(setup, start))
         return graph_copy(graph, &setup->files[start], err);
-    return start_make(graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
+    const char *name = setup->job->starts.items[start];
+    struct cells cells;
+    if (cells_of_start(name, (uint64_t)setup->seed, &cells))
+        return cells_make(graph, &cells, setup->job->repeats, width, setup->image, setup->classes, err);
+    return start_make(graph, name, width, setup->image, setup->classes, err);
 }
 
 enum status search_new(const struct search_setup *setup, struct search **search, struct error *err)
@@ -79,7 +90,7 @@ enum status search_new_with(const struct search_strategy *strategy, const struct
     search->job = *setup->job;
     search->setup = *setup;
     search->setup.job = &search->job;
-    enum status st = parse_morphs(&search->job.morphs, &search->allowed_morphs, err);
+    enum status st = parse_morphs(&search->job.morphs, search->job.space, &search->allowed_morphs, err);
     if (st == ST_OK && strategy->create != NULL)
         st = strategy->create(&search->setup, &search->state, err);
     if (st != ST_OK) {
@@ -237,19 +248,16 @@ enum status search_propose_final(const struct search *search, const struct searc
                          ? strategy->propose_final(search, search->state, request, proposal, err)
                          : propose_best(search, &request->limits, proposal, err);
     assert(st != ST_OK || proposal->morph_count == 0);
+    if (st == ST_OK && search->job.space == JOB_SPACE_CELLS)
+        st = stack_grow(&search->setup, request, proposal, err);
+    if (st != ST_OK)
+        proposal_free(proposal);
     return st;
-}
-
-enum status search_propose_baseline(const struct search *search, const struct search_request *request,
-                                    struct proposal *proposal, struct error *err)
-{
-    *proposal = (struct proposal){0};
-    return search_none.propose_final(search, NULL, request, proposal, err);
 }
 
 /* ---- what is known ---- */
 
-static bool is_better(const struct search_model *a, const struct search_model *b)
+bool search_is_better(const struct search_model *a, const struct search_model *b)
 {
     return a->score > b->score || (a->score == b->score && a->loss < b->loss);
 }
@@ -260,7 +268,7 @@ const struct search_model *search_best(const struct search *search, const struct
     for (int32_t i = 0; i < search->count; i++) {
         const struct search_model *model = &search->models[i];
         if (model->is_parent && search_admits(limits, &model->graph) &&
-            (best == NULL || is_better(model, best)))
+            (best == NULL || search_is_better(model, best)))
             best = model;
     }
     return best;

@@ -122,6 +122,7 @@ struct search_setup {
     int32_t classes;
     struct hyperparameter_space hyperparameters;
     const struct job_train *train; /* must outlive it */
+    const struct job_final *final; /* the same; for a search over cells */
     /* [job->starts.count], must outlive it: the networks of starts that are files, which have one width and weights to
      * begin with; without layers where a start is a word. NULL: none is a file. */
     const struct graph *files;
@@ -165,13 +166,9 @@ bool search_has_candidates(const struct search *search);
 /* Whether it goes by what the request says of the stage's means, so that no limit of a network's time holds for it. */
 bool search_goes_by_means(const struct search *search);
 
-/* Proposes the stage's final fit, which has no morphs. ST_DIVERGED when none of the candidates could be trained. */
+/* Proposes the stage's final fit, which has no morphs but those of stack.h. ST_DIVERGED when none of the candidates could be trained. */
 enum status search_propose_final(const struct search *search, const struct search_request *request,
                                  struct proposal *proposal, struct error *err);
-
-/* What would be trained without a search: the final fit of the strategy none. */
-enum status search_propose_baseline(const struct search *search, const struct search_request *request,
-                                    struct proposal *proposal, struct error *err);
 
 /* Starting network `start`, an index into search.starts, is not to be proposed any more. */
 void search_leave_out(struct search *search, int32_t start);

@@ -68,6 +68,9 @@ bool search_is_of(const struct search *search, const struct search_model *model,
 
 bool search_ended_well(const struct search_model *model); /* it has ended, with a score */
 
+/* Of two that have: a higher score, or as high a one with a lower loss. */
+bool search_is_better(const struct search_model *a, const struct search_model *b);
+
 /* One drawn evenly of those for which `is_one` holds; NULL when there is none. */
 typedef bool search_is_one(const struct search_model *model);
 const struct search_model *search_draw_model(const struct search *search, search_is_one *is_one,
@@ -126,6 +129,14 @@ enum status propose_again(const struct search_model *model, struct proposal *pro
 /* search_best, trained further with the hyperparameters of its recipe; ST_DIVERGED when there is none. */
 enum status propose_best(const struct search *search, const struct search_limits *limits,
                          struct proposal *proposal, struct error *err);
+
+/* One morph more, which fits the proposal's graph. */
+enum status proposal_add_morph(const struct morph *morph, struct proposal *proposal, struct error *err);
+
+/* The end of a child that is made of morphs: `st` is how that went. ST_NONE, and the proposal is empty, when the result
+ * is known already or is above the limits. */
+enum status proposal_check_child(const struct search *search, const struct search_limits *limits,
+                                 enum status st, struct proposal *proposal, struct error *err);
 
 /* The proposal's graph, but from fresh weights; what was done to it stays said. */
 void proposal_make_fresh(struct proposal *proposal);

@@ -61,7 +61,7 @@ static void check_optimizer(struct optimizer o, int32_t index)
             const double times = bias                                 ? (double)o.bias_rate
                                  : hidden && o.kind == OPTIMIZER_MUON ? (double)o.muon_rate
                                                                       : 1.0;
-            const double own = rate * (double)range->gain * (double)range->gain * times;
+            const double own = rate * (double)range->rate * times;
             w[i] *= 1.0 - rate * decay;
             if (range->orthogonal) {
                 w[i] -= own * g;

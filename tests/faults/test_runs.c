@@ -80,7 +80,7 @@ static void test_from_the_beginning(void **state)
 static void test_gone_on_with(void **state)
 {
     static const char *const raised[] = {"budget.models=3", NULL};
-    static const char *const baseline[] = {"search.baseline=true", "train.batch=16", NULL};
+    static const char *const baseline[] = {"baseline.start=first", "train.batch=16", NULL};
     (void)state;
     assert_true(run_with("gone on with", NULL, raised) > 0);
     assert_true(run_with("with a baseline", baseline, NULL) > 0);

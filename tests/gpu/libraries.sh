@@ -200,4 +200,16 @@ check "two GPUs without NCCL: $(cat "$work/err")" grep -q 'devices: found 2 GPUs
 check "a candidate was trained before that was said" sh -c "! grep -q '\"event\":\"model\"' '$work/run/journal.jsonl' 2>/dev/null"
 check "one GPU without NCCL: $(tail -n 1 "$work/err")" job devices='"cuda:1"'
 check "one GPU without NCCL made no model" [ -s "$work/run/model.safetensors" ]
+
+# ---- what the GPU has used of electricity: of a run that is gone on with behind a test, not of one within a stage ----
+
+energy() { grep -q '^energy: .* kWh by the counters of GPUs' "$work/run/report.txt"; }
+check "the energy of a run is not told" energy
+job devices='"cuda:1"' budget.steps=30 report.cost_per_hour=2
+check "a raised budget: $(grep '^energy' "$work/run/report.txt")" energy
+sed -i '$d' "$work/run/journal.jsonl"
+check "its test is not the last event" [ "$(grep -c '"event":"test"' "$work/run/journal.jsonl")" -eq 1 ]
+job devices='"cuda:1"' budget.steps=30 report.cost_per_hour=2
+check "within a stage: $(grep '^energy' "$work/run/report.txt")" grep -q '^energy: unknown$' "$work/run/report.txt"
+check "no cost: $(grep '^cost' "$work/run/report.txt")" grep -q '^cost: 0\.[0-9]* USD for .* h at 2 USD$' "$work/run/report.txt"
 finish

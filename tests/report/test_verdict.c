@@ -166,7 +166,7 @@ static void test_nothing_compared(void **state)
     begin(&story);
     tell_model(&story, 0, -1, -1, 0.9, NAN);
     tell_test(&story, NULL);
-    check_report(&story, "layers: 2\nverdict: nothing was compared with the search (search.baseline)\n",
+    check_report(&story, "layers: 2\nverdict: nothing was compared with the search (baseline.start)\n",
                  "baseline", NULL, 0.0);
 }
 

@@ -58,16 +58,15 @@ static void assert_same_model(const struct tiny_job *a, int32_t id_a, const stru
 /* ---- what it is ---- */
 
 /* Two stages, the last of which trains on the validation images too: the same models as without a search, bit by bit,
- * and the search is as it is without a baseline. */
-static void test_like_none(void **state)
+ * and the search is as it is without a baseline. `more`: what the job says of the baseline; `alone_with`: of the only
+ * network. */
+static void check_like_none(const char *const more[2], const char *const alone_with[2])
 {
-    static const char *const with[] = {"budget.models=[]", "budget.steps=[20,44]", "search.baseline=true",
-                                       NULL};
-    static const char *const none[] = {"budget.models=[]", "budget.steps=[20,44]", "search.strategy=none",
-                                       NULL};
+    const char *const with[] = {"budget.models=[]", "budget.steps=[20,44]", more[0], more[1], NULL};
+    const char *const none[] = {"budget.models=[]", "budget.steps=[20,44]", "search.strategy=none",
+                                alone_with[0],      alone_with[1],          NULL};
     static const char *const without[] = {"budget.models=[]", "budget.steps=[20,44]", NULL};
     struct tiny_job compared, alone, searched;
-    (void)state;
     tiny_job_open(&compared, with);
     tiny_job_open(&alone, none);
     tiny_job_open(&searched, without);
@@ -78,7 +77,10 @@ static void test_like_none(void **state)
     assert_int_equal(tiny_job_events(&alone, "baseline"), 0);
     for (int stage = 0; stage < 2; stage++) {
         assert_same_model(&compared, (int32_t)number(&compared, "baseline", stage, "id"), &alone, stage);
-        assert_true(number(&compared, "baseline", stage, "loss") == number(&alone, "test", stage, "loss"));
+        if (number(&alone, "test", stage, "id") ==
+            stage) /* without a search the best of the stages is tested */
+            assert_true(number(&compared, "baseline", stage, "loss") ==
+                        number(&alone, "test", stage, "loss"));
         const double better = number(&compared, "baseline", stage, "better"),
                      worse = number(&compared, "baseline", stage, "worse");
         const double gained =
@@ -92,11 +94,38 @@ static void test_like_none(void **state)
     tiny_job_close(&searched);
 }
 
+/* The first of search.starts, and a network by name, which is none of these. */
+static void test_like_none(void **state)
+{
+    static const char *const first[] = {"baseline.start=first", NULL}, *const usual[] = {NULL, NULL};
+    static const char *const named[] = {"baseline.start=cnn", "baseline.width=16"}, *const only[] = {
+                                                                                        "search.starts=cnn",
+                                                                                        "search.width=16"};
+    (void)state;
+    check_like_none(first, usual);
+    check_like_none(named, only);
+}
+
+/* A network that is above the limits is refused before anything is trained. */
+static void test_limits(void **state)
+{
+    static const char *const overrides[] = {"baseline.start=cnn", "baseline.width=512",
+                                            "search.max_parameters=50000", NULL};
+    struct tiny_job tiny;
+    struct error err;
+    (void)state;
+    tiny_job_open(&tiny, overrides);
+    assert_int_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), ST_RANGE);
+    assert_memory_equal(err.message, "baseline.start: search.max_parameters: found 50000, expected ", 60);
+    assert_false(tiny_job_has(&tiny, JOURNAL_NAME));
+    tiny_job_close(&tiny);
+}
+
 /* By the model's clock, too, it has as many steps as without a search. */
 static void test_model_clock(void **state)
 {
     static const char *const with[] = {"budget.models=[]", "budget.seconds=[1,3]", "budget.clock=model",
-                                       "search.baseline=true", NULL};
+                                       "baseline.start=first", NULL};
     static const char *const none[] = {"budget.models=[]", "budget.seconds=[1,3]", "budget.clock=model",
                                        "search.strategy=none", NULL};
     static struct run runs[2];
@@ -126,7 +155,7 @@ static void test_model_clock(void **state)
 /* With a budget in models it gets the steps of the search and its final fit. */
 static void test_models(void **state)
 {
-    static const char *const overrides[] = {"search.baseline=true", "train.use_validation=false", NULL};
+    static const char *const overrides[] = {"baseline.start=first", "train.use_validation=false", NULL};
     struct tiny_job tiny;
     double steps = 0.0;
     (void)state;
@@ -150,7 +179,7 @@ static void test_models(void **state)
 static void test_seconds(void **state)
 {
     static const char *const overrides[] = {"budget.models=[]", "budget.seconds=[1000,3000]",
-                                            "search.baseline=true", NULL};
+                                            "baseline.start=first", NULL};
     static struct run run;
     struct tiny_job tiny;
     (void)state;
@@ -192,7 +221,7 @@ static void test_seconds(void **state)
 /* Killed twice while it trains: the run ends well, with a baseline that is none. */
 static void test_failed(void **state)
 {
-    static const char *const overrides[] = {"search.baseline=true", NULL};
+    static const char *const overrides[] = {"baseline.start=first", NULL};
     static const char restarts[] = "3 signal 9 (Killed)\n3 signal 9 (Killed)\n";
     struct tiny_job tiny;
     struct journal_lines lines;
@@ -226,9 +255,9 @@ static void test_failed(void **state)
  * so it has a baseline of the larger budget. */
 static void test_raised(void **state)
 {
-    static const char *const overrides[] = {"budget.models=[]", "budget.steps=20", "search.baseline=true",
+    static const char *const overrides[] = {"budget.models=[]", "budget.steps=20", "baseline.start=first",
                                             NULL};
-    static const char *const raised[] = {"budget.models=[]", "budget.steps=30", "search.baseline=true", NULL};
+    static const char *const raised[] = {"budget.models=[]", "budget.steps=30", "baseline.start=first", NULL};
     struct tiny_job tiny;
     struct journal_lines lines;
     struct error err;
@@ -288,7 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_like_none), cmocka_unit_test(test_models), cmocka_unit_test(test_model_clock),
         cmocka_unit_test(test_seconds),   cmocka_unit_test(test_failed), cmocka_unit_test(test_raised),
-        cmocka_unit_test(test_right),
+        cmocka_unit_test(test_right),     cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

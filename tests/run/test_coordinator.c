@@ -26,7 +26,13 @@ static enum status search_from(enum job_strategy strategy, const struct graph *p
                    .morphs = {.count = 5, .items = {"deepen", "widen", "add_skip", "concat_skip", "kernel"}},
                    .max_morphs = 2,
                    .beta = 2.5,
-                   .skip_weight = 1.0},
+                   .skip_weight = 1.0,
+                   .neighbours = 4,
+                   .population = 8,
+                   .policy_rate = 0.01,
+                   .policy_batch = 2,
+                   .policy_entropy = 0.005,
+                   .tournament = 3},
         .budget = {.models = {.count = 1, .items = {10}}}};
     struct engine_history history = {0};
     struct run run = {.job = &job,

@@ -83,7 +83,7 @@ static void test_seconds(void **state)
 /* A baseline takes as long again. */
 static void test_baseline(void **state)
 {
-    static const char *const overrides[] = {"budget.models=[]", "budget.seconds=60", "search.baseline=true",
+    static const char *const overrides[] = {"budget.models=[]", "budget.seconds=60", "baseline.start=first",
                                             NULL};
     static const char *const said[] = {
         "\nbaseline lean without a search, with as much again behind each stage\n",

@@ -156,7 +156,7 @@ static int resume_everywhere(const char *const *overrides)
 
 static void test_resumed(void **state)
 {
-    static const char *const baseline[] = {"budget.models=[]", "budget.steps=[8,14]", "search.baseline=true",
+    static const char *const baseline[] = {"budget.models=[]", "budget.steps=[8,14]", "baseline.start=first",
                                            NULL};
     (void)state;
     assert_true(resume_everywhere(NULL) >= 3 * (TINY_JOB_MODELS + 1));

@@ -75,7 +75,7 @@ static struct trainer_test make_test(const struct run *run, const int32_t *sampl
 
 static void open_all(struct fixture *f)
 {
-    static const char *const overrides[] = {"search.baseline=true", NULL};
+    static const char *const overrides[] = {"baseline.start=first", NULL};
     *f = (struct fixture){0};
     tiny_job_open(&f->tiny, overrides);
     tiny_job_open_run(&f->tiny, &f->run);

@@ -18,7 +18,7 @@
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
 
-static const char *const with_baseline[] = {"search.baseline=true", NULL};
+static const char *const with_baseline[] = {"baseline.start=first", NULL};
 
 /* A finished run and its journal. */
 struct finished {
@@ -146,8 +146,8 @@ static void test_missing(void **state)
 /* Another job than the one that began, and other data. */
 static void test_other_budget(void **state)
 {
-    static const char *const less[] = {"search.baseline=true", "budget.models=1", NULL};
-    static const char *const seconds[] = {"search.baseline=true", "budget.models=[]", "budget.seconds=5",
+    static const char *const less[] = {"baseline.start=first", "budget.models=1", NULL};
+    static const char *const seconds[] = {"baseline.start=first", "budget.models=[]", "budget.seconds=5",
                                           NULL};
     struct finished finished;
     struct error err;

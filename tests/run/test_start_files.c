@@ -69,9 +69,13 @@ static struct dataset data_of(char **class_names, int32_t classes)
         .class_names = class_names, .classes = classes, .channels = 1, .height = 8, .width = 8};
 }
 
-static struct job job_of(char *start)
+/* A baseline of NULL: there is none. */
+static struct job job_of(struct job_strings starts, char *baseline)
 {
-    return (struct job){.search = {.starts = {.count = 1, .items = {start}}}, .train = {.depth_rate = 0.01}};
+    static char none[] = "none";
+    struct job job = {.search.starts = starts, .train.depth_rate = 0.01};
+    job.baseline.start = (struct job_strings){.count = 1, .items = {baseline != NULL ? baseline : none}};
+    return job;
 }
 
 /* A kept network learns as it did; with a new last layer from 0.01 times the rate up to all of it. */
@@ -132,7 +136,7 @@ static void keeps_the_head_of_the_same_classes(void **state)
     } cases[] = {{names, 3, true}, {others, 3, false}, {swapped, 3, false}, {names, 2, false}};
     const struct model_about about = about_of(names, 3);
     char *folder = data_files_folder(), *path = write_model(folder, "old.safetensors", IMAGE, &about);
-    const struct job job = job_of(path);
+    const struct job job = job_of((struct job_strings){.count = 1, .items = {path}}, NULL);
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct dataset data = data_of(cases[i].classes, cases[i].count);
@@ -171,7 +175,7 @@ static void reads_onnx(void **state)
     check(onnx_write(&model, NULL, NULL, &bytes, &length, &err), &err);
     data_files_write(folder, "old.onnx", bytes, length, false);
     char *other = file_join(folder, "old.onnx");
-    const struct job job = job_of(other);
+    const struct job job = job_of((struct job_strings){.count = 1, .items = {other}}, NULL);
     check(start_files_open(&job, &data, &files, &err), &err);
     assert_true(files.items[0].keeps_head && files.normalise);
     assert_true(fabsf(files.mean[0] - 0.4f) < 1e-6f && fabsf(files.deviation[0] - 0.2f) < 1e-6f);
@@ -191,7 +195,7 @@ static void takes_images_of_the_data(void **state)
     const struct dataset data = data_of(names, 3);
     char *folder = data_files_folder();
     char *path = write_model(folder, "large.safetensors", (struct shape){.c = 1, .h = 24, .w = 16}, &about);
-    const struct job job = job_of(path);
+    const struct job job = job_of((struct job_strings){.count = 1, .items = {path}}, NULL);
     struct start_files files;
     struct model model;
     struct error err;
@@ -239,13 +243,20 @@ static void refuses_what_does_not_fit(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct dataset data = data_of(names, 3);
         const struct job_strings *starts = &cases[i].starts;
-        const struct job job = {.search = {.starts = *starts}, .train = {.depth_rate = 0.01}};
-        struct start_files files;
-        struct error err;
-        assert_int_equal(start_files_open(&job, &data, &files, &err), cases[i].status);
-        start_files_close(&files);
-        snprintf(text, sizeof(text), "search.starts: %s%s", starts->items[starts->count - 1], cases[i].told);
-        assert_string_equal(err.message, text);
+        char *last = starts->items[starts->count - 1];
+        for (int baseline = 0; baseline < 2; baseline++) { /* the last of them is the baseline's */
+            const struct job_strings word = {.count = 1, .items = {(char[]){"lean"}}};
+            struct job_strings others = *starts;
+            others.count -= baseline;
+            const struct job job = job_of(others.count > 0 ? others : word, baseline ? last : NULL);
+            struct start_files files;
+            struct error err;
+            assert_int_equal(start_files_open(&job, &data, &files, &err), cases[i].status);
+            start_files_close(&files);
+            snprintf(text, sizeof(text), "%s: %s%s", baseline ? "baseline.start" : "search.starts", last,
+                     cases[i].told);
+            assert_string_equal(err.message, text);
+        }
     }
     for (int i = 0; i < 4; i++)
         free(paths[i]);
@@ -298,6 +309,52 @@ static void begins_with_the_weights(void **state)
     assert_true(after.about.deviation[0] == before.about.deviation[0]);
     model_free(&before);
     model_free(&after);
+    free(old);
+    free(new);
+    tiny_job_close(&tiny);
+}
+
+/* The same of a baseline's network, beside a search that has words. */
+static void is_a_baseline(void **state)
+{
+    static const char *const more[] = {"budget.models=[]", "budget.steps=20", "train.use_validation=false",
+                                       "search.strategy=bayesian", NULL};
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    struct model before, after;
+    struct error err;
+    char name[64];
+    (void)state;
+    open_job(&tiny, "baseline.start=\"%s\"", more);
+    char *old = file_join(tiny.folder, "old.safetensors");
+    tiny.job.train.learning_rate = 1e-6;
+    tiny_job_run(&tiny);
+    tiny_job_journal(&tiny, &lines);
+    assert_int_equal(tiny_job_events(&tiny, "start_file"), 1);
+    const cJSON *candidate = tiny_job_last(&lines, "candidate"), *event = tiny_job_last(&lines, "baseline");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(candidate, "start")), old);
+    snprintf(name, sizeof(name), "models/%d.safetensors", (int)tiny_job_number(event, "id"));
+    char *new = file_join(tiny.run, name);
+    check(model_load(old, &before, &err), &err);
+    check(model_load(new, &after, &err), &err);
+    assert_int_equal(after.table.total, before.table.total);
+    for (int32_t t = 0; t < after.table.count; t++) {
+        const struct weight_tensor *tensor = &after.table.tensors[t];
+        for (size_t i = tensor->offset;
+             !weight_is_statistic(tensor->role) && i < tensor->offset + tensor->count; i++)
+            assert_true(fabsf(after.values[i] - before.values[i]) < 1e-3f);
+    }
+    char *report = file_join(tiny.run, "report.txt"), *text, line[512];
+    size_t length;
+    check(file_read(report, &text, &length, &err), &err);
+    snprintf(line, sizeof(line), "\nbaseline: model %d (%s, %lld parameters), without a search, accuracy ",
+             (int)tiny_job_number(event, "id"), old, (long long)tiny_job_number(candidate, "parameters"));
+    assert_non_null(strstr(text, line));
+    journal_lines_free(&lines);
+    model_free(&before);
+    model_free(&after);
+    free(report);
+    free(text);
     free(old);
     free(new);
     tiny_job_close(&tiny);
@@ -395,6 +452,7 @@ static void grows_and_is_resumed(void **state)
     (void)state;
     resume_everywhere("search.starts=[\"%s\",\"cnn\"]", bayesian, NULL);
     resume_everywhere("search.starts=[\"%s\",\"lean\"]", phases, "candidate");
+    resume_everywhere("baseline.start=\"%s\"", bayesian, NULL);
 }
 
 int main(void)
@@ -405,6 +463,7 @@ int main(void)
         cmocka_unit_test(takes_images_of_the_data),
         cmocka_unit_test(refuses_what_does_not_fit),
         cmocka_unit_test(begins_with_the_weights),
+        cmocka_unit_test(is_a_baseline),
         cmocka_unit_test(is_told_and_stays_what_it_is),
         cmocka_unit_test(grows_and_is_resumed),
     };

@@ -71,7 +71,7 @@ refused_at_once "a range of what can not be searched" 'train.warmup.*found a ran
 refused_at_once "a range without a search" 'train.average.*found a list' "$work/r1" search.strategy=none 'train.average=[0.5,0.6]'
 refused_at_once "several starts without a search" 'search.starts.*found 2.*expected one' "$work/r1" search.strategy=none \
     'search.starts=["lean","cnn"]'
-refused_at_once "a baseline without a search" 'search.baseline.*found true' "$work/r1" search.strategy=none search.baseline=true
+refused_at_once "a baseline without a search" 'baseline.start.*found "first"' "$work/r1" search.strategy=none baseline.start=first
 refused_at_once "a range of no width" 'train.momentum.*from 0.5 to 0.5' "$work/r1" 'train.momentum={min=0.5;max=0.5}'
 refused_at_once "a range beyond the bounds" 'train.momentum' "$work/r1" 'train.momentum={min=0.5;max=2}'
 refused_at_once "the same value twice" 'train.average' "$work/r1" 'train.average=[0.5,0.5]'

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what
 # the clock decides, the same model byte for byte; on one device, and on two that train side by side and share the
-# final fit; by a strategy that grows networks, and by the one of phases. KILLS=50 makes more of them (default 4).
+# final fit; by a strategy that grows networks, and by the one of phases; once by each of the others. KILLS=50 makes
+# more of them (default 4).
 . tests/support/script.sh
 kills=${KILLS:-4}
 make_data "$work/data"
@@ -88,4 +89,33 @@ strategy='search.strategy="phases" search.starts=["lean","res9"] search.width=0 
     budget.models=8 train.final_epochs=15 train.batch=[8,16] train.learning_rate={min=0.02;max=0.5}'
 kill_runs phases '["cpu"]' $(((kills + 1) / 2)) history_of
 kill_runs phases-two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
+
+five_models_in() { [ -e "$1/journal.jsonl" ] && [ "$(grep -c '"event":"model"' "$1/journal.jsonl")" -ge 5 ]; }
+
+# Killed once in the middle of the search, on two devices, so that several are on their way.
+kill_once() {
+    devices='["cpu:0","cpu:1"]'
+    start "$work/$1"
+    await || fail "$1: the undisturbed run ended with status $?: $(tail -n 1 "$work/$1.log")"
+    dir=$work/$1-killed
+    start "$dir"
+    wait_for 30 five_models_in "$dir" || fail "$1: no five models within 30 s"
+    kill -9 "$background" 2>/dev/null
+    await
+    wait_for 5 unlocked "$dir" || fail "$1 is still locked 5 s after kill -9"
+    start "$dir"
+    await || fail "$1: the resumed run did not end well: $(tail -n 1 "$dir.log")"
+    check "$1: the resumed run differs" same_run "$work/$1" "$dir" unordered_history_of
+}
+grows='search.starts=["lean"] search.epochs=0.5 budget.models=9 train.final_epochs=1'
+strategy="search.strategy=hill_climb search.neighbours=3 $grows"
+kill_once hill_climb
+strategy="search.strategy=evolution search.population=3 search.tournament=2 $grows"
+kill_once evolution
+strategy="search.strategy=reinforce search.policy_batch=2 search.policy_rate=0.1 $grows"
+kill_once reinforce
+strategy="search.strategy=asha search.width=0 search.widths=[8] search.eta=2 search.rungs=2 $grows"
+kill_once asha
+strategy="search.strategy=grid search.width=0 search.widths=[8,16] $grows"
+kill_once grid
 finish

@@ -210,12 +210,36 @@ static void test_chance(void **state)
     assert_true(above / CHILDREN > 0.18 && above / CHILDREN < 0.27);
 }
 
+/* Evenly of what the job gives, whatever was tried before; of what it leaves open the learning rate alone. */
+static void test_draws(void **state)
+{
+    const struct hyperparameter_space space =
+        space_with(&(struct job_ranges){.label_smoothing = SMOOTHINGS, .momentum = MOMENTA});
+    enum { DRAWS = 4000 };
+    double below = 0.0, quarter = 0.0, zero = 0.0;
+    (void)state;
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        struct random_sequence random = {.seed = 7, .stream = RANDOM_SEARCH, .part = i};
+        const struct hyperparameters set = hyperparameters_draw(&space, &random);
+        const double rate = isnan(set.learning_rate) ? 0.1 : set.learning_rate;
+        const double momentum = isnan(set.momentum) ? 0.7 : set.momentum;
+        assert_true(rate >= 0.025 && rate <= 0.4 && momentum >= 0.5 && momentum <= 0.9);
+        assert_true(isnan(set.batch) && isnan(set.weight_decay) && isnan(set.average));
+        below += rate < 0.1;
+        quarter += momentum < 0.6;
+        zero += set.label_smoothing == 0.0;
+    }
+    assert_true(fabs(below / DRAWS - 0.5) < 0.03);
+    assert_true(fabs(quarter / DRAWS - 0.25) < 0.03);
+    assert_true(fabs(zero / DRAWS - 1.0 / 3.0) < 0.03);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),           cmocka_unit_test(test_raised), cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_whole_and_most), cmocka_unit_test(test_equal),  cmocka_unit_test(test_words),
-        cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_chance),         cmocka_unit_test(test_draws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

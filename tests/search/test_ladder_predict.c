@@ -16,8 +16,9 @@ enum { VALIDATION = 5000, TASKS = 300, FAMILIES = 2, WIDTHS = 3, RUNS = FAMILIES
 static void predict(const struct ladder_run *runs, int32_t count, double balance,
                     const struct ladder_run *wanted, int32_t wanted_count, struct ladder_guess *guesses)
 {
+    const struct ladder_seen seen = {runs, count, balance, VALIDATION};
     struct error err;
-    if (ladder_predict(runs, count, balance, VALIDATION, wanted, wanted_count, guesses, &err) != ST_OK)
+    if (ladder_predict(&seen, wanted, wanted_count, guesses, &err) != ST_OK)
         fail_msg("%s", err.message);
 }
 
@@ -259,23 +260,30 @@ static void test_ends(void **state)
     }
 }
 
+static enum status predict_after(const struct ladder_run *runs, int32_t count,
+                                 const struct ladder_run *wanted)
+{
+    const struct ladder_seen seen = {runs, count, 9.0, 9};
+    struct ladder_guess guess;
+    struct error err;
+    return ladder_predict(&seen, wanted, 1, &guess, &err);
+}
+
 static void test_refused(void **state)
 {
     static struct ladder_run many[LADDER_MOST_RUNS + 1];
     const struct ladder_run good = {0, 1.0, 0.0, 2.0, 0.5, 0};
-    struct ladder_guess guess;
-    struct error err;
     (void)state;
     for (int32_t i = 0; i <= LADDER_MOST_RUNS; i++)
         many[i] = good;
-    assert_int_equal(ladder_predict(many, LADDER_MOST_RUNS, 9, 9, &good, 1, &guess, &err), ST_OK);
-    assert_int_equal(ladder_predict(many, LADDER_MOST_RUNS + 1, 9, 9, &good, 1, &guess, &err), ST_RANGE);
+    assert_int_equal(predict_after(many, LADDER_MOST_RUNS, &good), ST_OK);
+    assert_int_equal(predict_after(many, LADDER_MOST_RUNS + 1, &good), ST_RANGE);
     struct ladder_run bad[] = {good, good, good, good, good, good};
     bad[0].size = 0.0, bad[1].change = -1.0, bad[2].epochs = NAN, bad[3].error = 1.5, bad[4].error = NAN,
     bad[5].epochs = INFINITY;
     for (int i = 0; i < 6; i++)
-        assert_int_equal(ladder_predict(&bad[i], 1, 9, 9, &good, 1, &guess, &err), ST_RANGE);
-    assert_int_equal(ladder_predict(&good, 1, 9, 9, &bad[0], 1, &guess, &err), ST_RANGE);
+        assert_int_equal(predict_after(&bad[i], 1, &good), ST_RANGE);
+    assert_int_equal(predict_after(&good, 1, &bad[0]), ST_RANGE);
 }
 
 int main(void)

@@ -52,6 +52,7 @@ static void assert_same_recipe(const struct recipe *a, const struct recipe *b)
     assert_int_equal(a->compared_with, b->compared_with);
     assert_int_equal(a->fresh, b->fresh);
     assert_int_equal(a->prior, b->prior);
+    assert_int_equal(a->policy.count, b->policy.count);
     assert_true(a->shrink == b->shrink || (isnan(a->shrink) && isnan(b->shrink)));
 #define SAME(name)                                                                                           \
     assert_true(a->hyperparameters.name == b->hyperparameters.name ||                                        \

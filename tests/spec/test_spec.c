@@ -16,9 +16,9 @@
 enum { TEXT_MAX = 4096 };
 
 static const char reference_file[] = "spec/REFERENCE.md";
-static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg",        "samples/csv.cfg",
-                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
+static const char *const samples[] = {
+    "samples/fashion-mnist.cfg", "samples/cifar10.cfg",        "samples/folder.cfg",  "samples/csv.cfg",
+    "samples/steps.cfg",         "samples/several-labels.cfg", "samples/tutorial.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 /* ---- values ---- */
@@ -44,6 +44,8 @@ static void test_defaults(void **state)
         {"dataset.audit", "\"warn\""},
         {"dataset.cache", "\"\""},
         {"search.strategy", "\"phases\""},
+        {"search.space", "\"networks\""},
+        {"search.repeats", "1"},
         {"search.starts", "[\"air\", \"air_deep\", \"res9\"]"},
         {"search.width", "0"},
         {"search.morphs", "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", "
@@ -54,19 +56,30 @@ static void test_defaults(void **state)
         {"search.beta", "2.5"},
         {"search.skip_weight", "1.0"},
         {"search.random_share", "0.2"},
+        {"search.neighbours", "8"},
+        {"search.population", "16"},
+        {"search.tournament", "4"},
+        {"search.widths", "[16, 32, 64]"},
+        {"search.depths", "[0, 1, 2]"},
+        {"search.rungs", "3"},
+        {"search.eta", "3"},
+        {"search.policy_rate", "0.01"},
+        {"search.policy_batch", "4"},
+        {"search.policy_entropy", "0.005"},
         {"search.ahead", "-1"},
         {"search.workers_per_device", "\"auto\""},
         {"search.epochs", "0.0"},
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
         {"search.branches", "0"},
-        {"search.baseline", "false"},
         {"search.race", "false"},
         {"search.prior", "\"\""},
         {"search.max_parameters", "0"},
         {"search.max_flops", "0.0"},
         {"search.max_latency_ms", "0.0"},
         {"search.latency_device", "\"cpu\""},
+        {"baseline.start", "[\"none\"]"},
+        {"baseline.width", "0"},
         {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
         {"train.optimizer", "\"muon\""},
@@ -94,6 +107,8 @@ static void test_defaults(void **state)
         {"train.progressive", "\"auto\""},
         {"train.final_epochs", "20.0"},
         {"train.use_validation", "true"},
+        {"final.repeats", "0"},
+        {"final.width", "0"},
         {"evaluate.views", "\"auto\""},
         {"budget.seconds", "[3600.0]"},
         {"budget.steps", "[]"},
@@ -102,6 +117,8 @@ static void test_defaults(void **state)
         {"output.dir", "\"runs/job\""},
         {"output.plots", "true"},
         {"output.checkpoint_seconds", "30.0"},
+        {"report.cost_per_hour", "0.0"},
+        {"report.currency", "\"USD\""},
         {"devices", "[\"auto\"]"},
         {"threads", "0"},
         {"seed", "1"},
@@ -114,6 +131,20 @@ static void test_defaults(void **state)
     }
     assert_string_equal(job.file, ((struct spec_scratch *)*state)->file);
     spec_free(&job);
+}
+
+/* search.baseline, which older versions wrote into jobs. */
+static void test_older_baseline(void **state)
+{
+    static const char *const texts[][2] = {{"false", "[\"none\"]"}, {"true", "[\"first\"]"}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char text[256];
+        struct job job;
+        snprintf(text, sizeof(text), "%s\nsearch = { baseline = %s; };", least_text, texts[i][0]);
+        spec_scratch_read_good(*state, text, NULL, &job);
+        spec_scratch_check(&job, "baseline.start", texts[i][1]);
+        spec_free(&job);
+    }
 }
 
 /* For every key a value that is not its default, and how it is printed when it is read back. */
@@ -135,6 +166,8 @@ static const struct value_case {
     {"dataset.audit", "\"stop\"", "\"stop\""},
     {"dataset.cache", "\"a \\\"b\\\" \\\\ # [1]\"", "\"a \\\"b\\\" \\\\ # [1]\""},
     {"search.strategy", "\"greedy\"", "\"greedy\""},
+    {"search.space", "\"cells\"", "\"cells\""},
+    {"search.repeats", "2", "2"},
     {"search.starts", "(\"resnet\", \"cnn\")", "[\"resnet\", \"cnn\"]"},
     {"search.width", "24", "24"},
     {"search.morphs", "\"widen\"", "[\"widen\"]"},
@@ -143,19 +176,30 @@ static const struct value_case {
     {"search.beta", "3", "3.0"},
     {"search.skip_weight", "0.123456789012345678", "0.12345678901234568"},
     {"search.random_share", "1", "1.0"},
+    {"search.neighbours", "5", "5"},
+    {"search.population", "40", "40"},
+    {"search.tournament", "2", "2"},
+    {"search.widths", "[8, 40]", "[8, 40]"},
+    {"search.depths", "3", "[3]"},
+    {"search.rungs", "4", "4"},
+    {"search.eta", "2", "2"},
+    {"search.policy_rate", "0.1", "0.1"},
+    {"search.policy_batch", "8", "8"},
+    {"search.policy_entropy", "0", "0.0"},
     {"search.ahead", "2", "2"},
     {"search.workers_per_device", "2", "2"},
     {"search.epochs", "2.5E0", "2.5"},
     {"search.data", "0.3", "0.3"},
     {"search.final_share", "0", "0.0"},
     {"search.branches", "3", "3"},
-    {"search.baseline", "true", "true"},
     {"search.race", "true", "true"},
     {"search.prior", "\"/\"", "\"/\""},
     {"search.max_parameters", "2147483647", "2147483647"},
     {"search.max_flops", "2e9", "2000000000.0"},
     {"search.max_latency_ms", "2.5", "2.5"},
     {"search.latency_device", "\"cuda\"", "\"cuda\""},
+    {"baseline.start", "\"resnet\"", "[\"resnet\"]"},
+    {"baseline.width", "32", "32"},
     {"train.batch", "+256", "256"},
     {"train.precision", "\"tf32\"", "\"tf32\""},
     {"train.optimizer", "\"adamw\"", "\"adamw\""},
@@ -183,6 +227,8 @@ static const struct value_case {
     {"train.progressive", "\"off\"", "\"off\""},
     {"train.final_epochs", "100", "100.0"},
     {"train.use_validation", "false", "false"},
+    {"final.repeats", "6", "6"},
+    {"final.width", "64", "64"},
     {"evaluate.views", "2", "2"},
     {"budget.seconds", "[60, 90.5, 1e3]", "[60.0, 90.5, 1000.0]"},
     {"budget.steps", "[100, 1000000000]", "[100, 1000000000]"},
@@ -191,6 +237,8 @@ static const struct value_case {
     {"output.dir", "\"runs/x\"", "\"runs/x\""},
     {"output.plots", "false", "false"},
     {"output.checkpoint_seconds", "2", "2.0"},
+    {"report.cost_per_hour", "0.40", "0.4"},
+    {"report.currency", "\"EUR\"", "\"EUR\""},
     {"devices", "[\"cpu:0\", \"cpu:1\"]", "[\"cpu:0\", \"cpu:1\"]"},
     {"threads", "3", "3"},
     {"seed", "9007199254740992", "9007199254740992"},
@@ -201,7 +249,7 @@ _Static_assert(sizeof(values) / sizeof(values[0]) == SPEC_KEY_COUNT, "a value fo
 static void test_choices(void **state)
 {
     /* One start, which is all that some words allow. */
-    static const char one_start[] = "dataset = { path = \".\"; };\nsearch = { starts = [\"lean\"]; };\n";
+    static const char one_start[] = "dataset = { path = \".\"; };\nsearch = { starts = [\"cell\"]; };\n";
     int choices = 0;
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct spec_key *key = &spec_keys[i];
@@ -218,10 +266,23 @@ static void test_choices(void **state)
             choices++;
         }
     }
-    /* Of starts that nobody chose it is the first. */
     struct job job;
+    /* A schedule that nobody chose is the strategy's. */
+    spec_scratch_read_good(*state, least_text, "search.strategy=hill_climb", &job);
+    spec_scratch_check(&job, "train.schedule", "\"cosine\"");
+    spec_free(&job);
+    spec_scratch_read_good(*state, "dataset = { path = \".\"; };\ntrain = { schedule = \"triangle\"; };",
+                           "search.strategy=hill_climb", &job);
+    spec_scratch_check(&job, "train.schedule", "\"triangle\"");
+    spec_free(&job);
+    /* Of starts that nobody chose it is the first. */
     spec_scratch_read_good(*state, "dataset = { path = \".\"; };\n", "search.strategy=none", &job);
     spec_scratch_check(&job, "search.starts", "[\"air\"]");
+    spec_free(&job);
+    /* Where nobody chose strategy and starts they are those of cells. */
+    spec_scratch_read_good(*state, "dataset = { path = \".\"; };\n", "search.space=cells", &job);
+    spec_scratch_check(&job, "search.starts", "[\"cell\"]");
+    spec_scratch_check(&job, "search.strategy", "\"greedy\"");
     spec_free(&job);
     enum job_fit fit = JOB_FIT_STRETCH;
     assert_true(job_fit_of("pad", &fit));
@@ -241,29 +302,59 @@ static bool is_budget(const char *name)
     return strncmp(name, "budget.", 7) == 0 && strcmp(name, "budget.clock") != 0;
 }
 
+/* Keys that one strategy alone has a meaning for. */
+static const char *strategy_of(const char *name)
+{
+    static const char *const keys[][2] = {
+        {"search.neighbours", "hill_climb"},
+        {"search.population", "evolution"},
+        {"search.tournament", "evolution"},
+        {"search.widths", "asha"},
+        {"search.depths", "grid"},
+        {"search.rungs", "asha"},
+        {"search.eta", "asha"},
+        {"search.policy_rate", "reinforce"},
+        {"search.policy_batch", "reinforce"},
+        {"search.policy_entropy", "reinforce"},
+    };
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (strcmp(keys[i][0], name) == 0)
+            return keys[i][1];
+    return NULL;
+}
+
+/* The keys that are others in a search over cells, where the job leaves them open. */
+static bool adapts_to_cells(const char *changed, const char *name)
+{
+    return strcmp(changed, "search.space") == 0 &&
+           (strcmp(name, "search.strategy") == 0 || strcmp(name, "search.starts") == 0);
+}
+
 /* Each key alone in the file, and alone on the command line, changes its own value and no other. */
 static void test_every_key(void **state)
 {
-    struct job plain;
-    spec_scratch_read_good(*state, least_text, NULL, &plain);
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct value_case *c = &values[i];
         int section = spec_section_length(c->name);
         bool path = strcmp(c->name, "dataset.path") == 0;
-        char text[TEXT_MAX], override[TEXT_MAX];
-        struct job from_file, from_override;
+        char text[TEXT_MAX], override[TEXT_MAX], strategy[TEXT_MAX] = "", least[TEXT_MAX];
+        struct job plain, from_file, from_override;
         assert_string_equal(c->name, spec_keys[i].name);
+        if (strategy_of(c->name) != NULL)
+            snprintf(strategy, sizeof(strategy), "strategy = \"%s\";", strategy_of(c->name));
+        snprintf(least, sizeof(least), "%s\nsearch = { %.100s };", least_text, strategy);
+        spec_scratch_read_good(*state, least, NULL, &plain);
         if (section == 0)
             snprintf(text, sizeof(text), "%s\n%s = %s", least_text, c->name, c->value);
         else if (strncmp(c->name, "dataset.", 8) == 0)
             snprintf(text, sizeof(text), "dataset = { %s %s = %s }", path ? "" : "path = \".\";",
                      c->name + section, c->value);
         else
-            snprintf(text, sizeof(text), "%s\n%.*s : { %s = %s; }", least_text, section - 1, c->name,
-                     c->name + section, c->value);
+            snprintf(text, sizeof(text), "%s\n%.*s : { %.100s %s = %s; }", least_text, section - 1, c->name,
+                     strategy, c->name + section, c->value);
         snprintf(override, sizeof(override), "%s=%s", c->name, c->value);
         spec_scratch_read_good(*state, text, NULL, &from_file);
-        spec_scratch_read_good(*state, least_text, override, &from_override);
+        spec_scratch_read_good(*state, least, override, &from_override);
         spec_scratch_check(&from_file, c->name, c->printed);
         spec_scratch_check_same(&from_file, &from_override);
         for (int j = 0; j < SPEC_KEY_COUNT; j++) {
@@ -271,14 +362,14 @@ static void test_every_key(void **state)
             char *before = spec_scratch_print(&plain, spec_keys[j].name);
             if (j == i)
                 assert_string_not_equal(before, c->printed);
-            else
+            else if (!adapts_to_cells(c->name, spec_keys[j].name))
                 spec_scratch_check(&from_file, spec_keys[j].name, other_budget ? "[]" : before);
             free(before);
         }
+        spec_free(&plain);
         spec_free(&from_file);
         spec_free(&from_override);
     }
-    spec_free(&plain);
 }
 
 static void test_overrides(void **state)
@@ -533,10 +624,12 @@ static int write_reference(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices), cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_overrides), cmocka_unit_test(test_ranges),  cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_same_run),  cmocka_unit_test(test_written), cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_every_key),      cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_same_run),       cmocka_unit_test(test_written),
+        cmocka_unit_test(test_reference),      cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_older_baseline),
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();

@@ -13,9 +13,9 @@
 
 enum { TEXT_MAX = 4096 };
 
-static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
-                                      "samples/folder.cfg",        "samples/csv.cfg",
-                                      "samples/steps.cfg",         "samples/several-labels.cfg"};
+static const char *const samples[] = {
+    "samples/fashion-mnist.cfg", "samples/cifar10.cfg",        "samples/folder.cfg",  "samples/csv.cfg",
+    "samples/steps.cfg",         "samples/several-labels.cfg", "samples/tutorial.cfg"};
 enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 #define GOOD "dataset = { path = \".\"; };\n"
@@ -106,6 +106,24 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: evaluate.views: found 3, expected \"auto\", 1, 2 or 6"},
+    {GOOD "search = { space = \"cells\"; strategy = \"phases\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.strategy: found \"phases\", expected a strategy that makes children of parents, as "
+     "\"greedy\", for search.space is \"cells\""},
+    {GOOD "search = { space = \"cells\"; starts = [\"random_cell\", \"air\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.starts: found \"air\", expected \"cell\" or \"random_cell\", as search.space is "
+     "\"cells\""},
+    {GOOD "search = { space = \"cells\"; repeats = 4; };\nfinal = { repeats = 3; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: final.repeats: found 3, expected 0 or at least the 4 of search.repeats"},
+    {GOOD "search = { space = \"cells\"; width = 16; };\nfinal = { width = 8; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: final.width: found 8, expected 0 or a multiple of 8, 16 or more"},
     {GOOD "train = { batch = 12.5; };",
      {0},
      ST_FORMAT,
@@ -144,7 +162,8 @@ static const struct message_case {
      ST_FORMAT,
      "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", \"cnn\", "
-     "\"resnet\", \"densenet\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"resnet\", \"densenet\", \"cell\", \"random_cell\", \"pretrained\", \"FILE.safetensors\", "
+     "\"FILE.onnx\""},
     {GOOD "search = { starts = [\"lean\", \"gone.onnx\"]; };",
      {0},
      ST_IO,
@@ -153,7 +172,9 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: search.starts: found \".onnx\", expected one or more of \"lean\", \"res9\", \"air\", "
-     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"air_deep\", \"cnn\", \"resnet\", \"densenet\", \"cell\", \"random_cell\", \"pretrained\", "
+     "\"FILE.safetensors\", "
+     "\"FILE.onnx\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
      ST_FORMAT,
@@ -213,7 +234,7 @@ static const struct message_case {
      "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
      "\"air_deep\", "
      "\"cnn\", \"resnet\", "
-     "\"densenet\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
+     "\"densenet\", \"cell\", \"random_cell\", \"pretrained\", \"FILE.safetensors\", \"FILE.onnx\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
      {0},
      ST_RANGE,
@@ -364,10 +385,87 @@ static const struct message_case {
      "search chooses "
      "batch, "
      "learning_rate, momentum, weight_decay, label_smoothing, average only)"},
-    {GOOD "search = { strategy = \"none\"; starts = \"lean\";\n baseline = true; };",
+    {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\nbaseline = { start = \"first\"; };",
      {0},
      ST_RANGE,
-     "@/job.cfg:3: search.baseline: found true, expected false, as search.strategy is \"none\""},
+     "@/job.cfg:3: baseline.start: found \"first\", expected \"none\", as search.strategy is \"none\""},
+    {GOOD "search = { strategy = \"greedy\";\n neighbours = 9; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.neighbours: found 9, expected no such key, as search.strategy is \"greedy\""},
+    {GOOD "search = { strategy = \"hill_climb\";\n tournament = 3; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.tournament: found 3, expected no such key, as search.strategy is \"hill_climb\""},
+    {GOOD "search = { strategy = \"asha\";\n depths = [0, 4]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.depths: found [0, 4], expected no such key, as search.strategy is \"asha\""},
+    {GOOD,
+     {"search.widths=[8,16]"},
+     ST_RANGE,
+     "command line: search.widths=[8,16]: found [8, 16], expected no such key, as search.strategy is "
+     "\"phases\""},
+    {GOOD "search = { strategy = \"evolution\"; population = 3;\n tournament = 4; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.tournament: found 4, expected at most search.population, which is 3"},
+    {GOOD "search = { strategy = \"asha\";\n widths = [8, 12]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.widths: found 12, expected multiples of 8"},
+    {GOOD "search = { strategy = \"asha\";\n widths = []; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.widths: found an empty list, expected one width or more"},
+    {GOOD "search = { strategy = \"grid\";\n depths = []; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.depths: found an empty list, expected one depth or more"},
+    {GOOD "search = { strategy = \"grid\";\n width = 16; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.width: found 16, expected 0, as search.strategy is \"grid\": search.widths has "
+     "its widths"},
+    {GOOD "search = { strategy = \"grid\"; };\ntrain = { average = [0.5, 0.6]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: train.average: found a list, expected one value, as search.strategy is \"grid\""},
+    {GOOD "baseline = { start = [\"lean\", \"resnet\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: baseline.start: found 2 networks, expected one"},
+    {GOOD "baseline = { start = \"hand.onnx\"; };",
+     {0},
+     ST_IO,
+     "@/job.cfg:2: baseline.start: found \"hand.onnx\", which does not exist, expected the file of a "
+     "network"},
+    {GOOD "baseline = { start = \"tests/journal/format-1/models/0.safetensors\"; width = 16; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: baseline.width: found 16, expected 0, as "
+     "\"tests/journal/format-1/models/0.safetensors\" has its own"},
+    {GOOD "baseline = { start = \"lean\"; width = 12; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: baseline.width: found 12, expected 0 or a multiple of 8"},
+    {GOOD "search = { baseline = 1; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: search.baseline: found 1, expected true or false"},
+    {GOOD,
+     {"search.baseline=true"},
+     ST_FORMAT,
+     "command line: search.baseline=true: unknown key 'search.baseline', did you mean 'baseline.start'?"},
+    {GOOD "report = { cost_per_hour = -0.5; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: report.cost_per_hour: found -0.5, expected a number from 0 to 1000000"},
+    {GOOD "report = { cost_per_hour = 2; currency = \"\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: report.currency: found nothing, expected a name, as \"EUR\", beside "
+     "report.cost_per_hour"},
     {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\ntrain = { average = [0.5, 0.6]; };",
      {0},
      ST_RANGE,

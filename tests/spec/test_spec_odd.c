@@ -40,8 +40,8 @@ static const struct odd {
     /* types and names */
     {GOOD "search = { strategy = 3; };",
      {0},
-     HEAD
-     "search.strategy: found 3, expected one of \"bayesian\", \"greedy\", \"random\", \"phases\", \"none\""},
+     HEAD "search.strategy: found 3, expected one of \"bayesian\", \"greedy\", \"random\", \"hill_climb\", "
+          "\"evolution\", \"reinforce\", \"phases\", \"grid\", \"asha\", \"none\""},
     {GOOD "train = { batch = false; };",
      {0},
      HEAD "train.batch: found false, expected \"auto\" or a whole number from 1 to 8192"},

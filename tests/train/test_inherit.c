@@ -1,6 +1,8 @@
 /* Inheritance on the reference and the CPU device: children answer as their parents, and what does not is
  * refused. */
 #include "host/train/inherit.h"
+
+#include "host/net/cell.h"
 #include "tests/support/tiny_task.h"
 
 #include <math.h>
@@ -139,6 +141,38 @@ static void test_children_answer_alike(void **state)
         struct trainer_result before = evaluate(&task, &task.graph, values);
         struct trainer_result after = evaluate(&task, &child.inherited.graph, child.values);
         assert_true(fabs(after.loss - before.loss) <= 1e-5 * before.loss);
+        child_free(&task, &child);
+        free(values);
+        tiny_task_close(&task);
+    }
+}
+
+/* Networks of random cells, changed in all their repeats, then deeper and wider. */
+static void test_cells_answer_alike(void **state)
+{
+    (void)state;
+    for (uint32_t part = 0; part < 6; part++) {
+        struct random_sequence random = {.seed = 5, .stream = RANDOM_TEST, .part = part};
+        struct tiny_task task;
+        struct child child = {0};
+        struct error err = {0};
+        struct morph morphs[] = {{0},
+                                 {.kind = MORPH_REPEAT, .amount = 2, .cells = true},
+                                 {.kind = MORPH_WIDEN_NET, .amount = 100}};
+        const struct cells cells = cells_draw(&random);
+        tiny_task_open(&task, DEVICES[part % DEVICE_COUNT], true);
+        graph_free(&task.graph);
+        assert_int_equal(cells_make(&task.graph, &cells, 1, 8, (struct shape){0, 1, TINY_SIDE, TINY_SIDE},
+                                    TINY_CLASSES, &err),
+                         ST_OK);
+        assert_int_equal(morph_draw_in_cells(&task.graph, MORPH_OF_CELLS, &random, &morphs[0], &err), ST_OK);
+        float *values = trained_values(&task);
+        if (inherit_as(&task, values, morphs, 3, 0.0f, 7, &child, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(child.inherited.count, 3);
+        for (int32_t i = 0; i < 3; i++)
+            assert_true(child.inherited.differences[i] >= 0.0 && child.inherited.differences[i] <= 1e-5);
+        assert_int_equal(cell_count(&child.inherited.graph, CELL_NORMAL), 3 * CELL_STAGES);
         child_free(&task, &child);
         free(values);
         tiny_task_close(&task);
@@ -411,10 +445,15 @@ static void test_seeds_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_children_answer_alike), cmocka_unit_test(test_smaller_children),
-        cmocka_unit_test(test_past_goes_along),       cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_too_much_noise),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kept_weights),          cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_children_answer_alike),
+        cmocka_unit_test(test_cells_answer_alike),
+        cmocka_unit_test(test_smaller_children),
+        cmocka_unit_test(test_past_goes_along),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_too_much_noise),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kept_weights),
+        cmocka_unit_test(test_seeds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

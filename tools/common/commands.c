@@ -149,7 +149,9 @@ const struct command nasplot_command = {
         "plots/shares.png (the same in per cent), of images with several labels plots/labels.png, of the "
         "run\n"
         "folder RUN; plots/family.png (which model came of which) and plots/network.png (the best one); by\n"
-        "predictions.csv, when it is there, plots/reliability.png and plots/precision.png.\n"
+        "predictions.csv, when it is there, plots/reliability.png and plots/precision.png; of several "
+        "stages\n"
+        "plots/budgets.png, their accuracy against their budgets.\n"
         "\n"
         "With --errors it reads the run's data and draws, for each class, test images that were rightly "
         "found,\n"
@@ -162,7 +164,7 @@ const struct command nasplot_command = {
         "Of several runs one plot, plots/budgets.png in the present folder: accuracy on the test images "
         "against\n"
         "budget, for each job its mean and the range over its seeds, and what trainings without a search\n"
-        "reached (search.baseline). Two runs are of one job when all but seed and budget is the same.",
+        "reached (baseline.start). Two runs are of one job when all but seed and budget is the same.",
     .examples = plot_examples,
     .statuses = usual_statuses,
 };
@@ -177,10 +179,9 @@ const struct command nasreport_command = {
     .first = WORDS_FOLDERS,
     .others = WORDS_FOLDERS,
     .description =
-        "Writes report.txt and report.json of the run folder RUN (report-STAGE.txt and .json too when it\n"
-        "has several stages) and prints report.txt. ROC AUC and average precision come from "
-        "predictions.csv,\n"
-        "where that is as the run wrote it.\n"
+        "Writes report.txt and report.json of the run folder RUN, and when it has several stages\n"
+        "report-STAGE.txt and .json of each and a table of them in report.txt, which it prints. ROC AUC and\n"
+        "average precision come from predictions.csv, where that is as the run wrote it.\n"
         "\n"
         "Of several runs it writes nothing and prints a table: accuracies on the test images by budget and\n"
         "seed, their means and deviations; then the runs in pairs, image by image, as far as they have the "

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import table
 from cells import ARMS, Bench, Cell, git_id, write_whole
 
-STATIC = "none lean-8 lean-24 res9-8 res9-16 air-8 air-16"
+STATIC = "none res9-16 res9-24 air_deep-32 air-24 air-32 air-40 air-48"
 SELECTION_SEEDS = 100  # those of the choice of the static arm are 101 and up
 
 

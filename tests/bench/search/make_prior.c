@@ -121,9 +121,10 @@ static enum status grow(struct folder *folder, const struct seen *control, const
         {.size = 1.0, .epochs = DEADLINE * now},
         {.size = ratio, .epochs = DEADLINE * now / ratio},
     };
+    const struct ladder_seen nothing = {.balance = ladder_balance(folder->train),
+                                        .validation_images = folder->validation};
     struct ladder_guess guesses[4];
-    enum status st =
-        ladder_predict(NULL, 0, ladder_balance(folder->train), folder->validation, wanted, 4, guesses, err);
+    enum status st = ladder_predict(&nothing, wanted, 4, guesses, err);
     if (st == ST_OK)
         *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
     return st;
