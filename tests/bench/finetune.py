@@ -2,10 +2,11 @@
 
     finetune.py WEIGHTS.onnx PHOTOS SECONDS [KEY=VALUE ...]
 
-trains for SECONDS of the processor on one thread, in bf16 by autocast, and prints images a second and the accuracy on the photos kept aside, plain
-and with mirrored views. Keys: side (pixels), rate (of the head), decay (of the rate, for each of the 18 blocks from the head down),
-norm (train: batch norm's statistics go on; frozen: they stay), batch, seed, scale (least share of an image that a crop takes), mode
-(tune; features: a logistic regression on the features of the frozen network), average (decay of the weights' average), smoothing.
+trains for SECONDS of the processor on one thread, in bf16 by autocast, and prints images a second and the accuracy on
+the photos kept aside, plain and with mirrored views. Keys: side (pixels), rate (of the head), decay (of the rate, for
+each of the 18 blocks from the head down), norm (train: batch norm's statistics go on; frozen: they stay), batch,
+seed, scale (least share of an image that a crop takes), mode (tune; features: a logistic regression on the features
+of the frozen network), average (decay of the weights' average), smoothing.
 """
 import glob
 import math
@@ -121,8 +122,10 @@ def tune(net, images, labels, keys, seconds):
     groups = [{"params": list(layer.parameters()), "rate": keys["rate"] * keys["decay"] ** (depth - i)}
               for i, layer in enumerate(net)]
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True, weight_decay=1e-4)
-    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(keys["average"]),
-                                                  use_buffers=True) if keys["average"] > 0 else None
+    average = None
+    if keys["average"] > 0:
+        mean = torch.optim.swa_utils.get_ema_multi_avg_fn(keys["average"])
+        average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=mean, use_buffers=True)
     began, seen, done = time.process_time(), 0, 0.0
     while done < 1.0:
         order = torch.randperm(len(images))
@@ -191,9 +194,8 @@ def main():
     taken = time.process_time() - began
     told = " ".join(f"{key}={value}" for key, value in keys.items())
     right = [(answer.argmax(1) == labels[test]).float().mean().item() for answer in answers(net, images[test])]
-    print(f"{told}: {seen / taken:.1f} images/s, "
-          f"{seen / (~test).sum().item():.1f} epochs, {test.sum().item()} photos: {right[0]:.3f}, with mirrors {right[1]:.3f}",
-          flush=True)
+    print(f"{told}: {seen / taken:.1f} images/s, {seen / (~test).sum().item():.1f} epochs, "
+          f"{test.sum().item()} photos: {right[0]:.3f}, with mirrors {right[1]:.3f}", flush=True)
 
 
 main()

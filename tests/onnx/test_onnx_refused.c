@@ -4,6 +4,7 @@
 #include "host/onnx/onnx_read.h"
 #include "onnx.pb-c.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -524,13 +525,68 @@ static void test_too_many_nodes(void **state)
     free(many);
 }
 
+/* ---- what a file says beside its network ---- */
+
+/* A network that leaves the normalisation to whoever calls it may say it in its metadata; one that has its own goes by
+ * that, and what is no image's normalisation is passed over. */
+static void test_metadata(void **state)
+{
+    static const struct {
+        char *nodes, *mean, *deviation;
+        float expected[2];
+    } told[] = {
+        {CONV END, "[0.5]", "[0.25]", {0.5f, 0.25f}},
+        {CONV END, "[0.5, 0.5]", "[0.25, 0.25]", {0.0f, 1.0f}},
+        {CONV END, "[-1]", "[0]", {0.0f, 1.0f}},
+        {CONV END, "half", "[\"0.25\"]", {0.0f, 1.0f}},
+        {"Sub j x half;Div k j half;Conv c k kernel" END, "[0.25]", "[0.25]", {0.5f, 0.5f}},
+    };
+    static struct file file;
+    (void)state;
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        Onnx__StringStringEntryProto entries[4], *list[4];
+        char *const words[4][2] = {
+            {"mean", told[i].mean}, {"deviation", told[i].deviation}, {"name", "a\nnet"}, {"license", "MIT"}};
+        struct onnx_origin origin;
+        struct model model;
+        struct error err;
+        make(&file, told[i].nodes);
+        file.tensor_type.elem_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+        for (int k = 0; k < 4; k++) {
+            onnx__string_string_entry_proto__init(&entries[k]);
+            entries[k].key = words[k][0];
+            entries[k].value = words[k][1];
+            list[k] = &entries[k];
+        }
+        file.model.metadata_props = list;
+        file.model.n_metadata_props = 4;
+        const size_t length = onnx__model_proto__get_packed_size(&file.model);
+        unsigned char *bytes = malloc(length);
+        assert_non_null(bytes);
+        onnx__model_proto__pack(&file.model, bytes);
+        if (onnx_read(bytes, length, &model, NULL, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        /* As exactly as told, or as floats reckon it. */
+        const double off = i + 1 < sizeof(told) / sizeof(told[0]) ? 0.0 : 1e-6;
+        if (fabs((double)(model.about.mean[0] - told[i].expected[0])) > off ||
+            fabs((double)(model.about.deviation[0] - told[i].expected[1])) > off)
+            fail_msg("%zu: found mean %.9g, deviation %.9g", i, (double)model.about.mean[0],
+                     (double)model.about.deviation[0]);
+        onnx_read_origin(bytes, length, &origin);
+        assert_string_equal(origin.name, "a?net");
+        assert_string_equal(origin.license, "MIT");
+        onnx_read_origin(bytes, length - 1, &origin); /* no ONNX file any more */
+        assert_string_equal(origin.name, "");
+        model_free(&model);
+        free(bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nodes),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_too_many_nodes),
+        cmocka_unit_test(test_nodes), cmocka_unit_test(test_damage),         cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_too_many_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
