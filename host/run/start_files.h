@@ -35,8 +35,8 @@ struct start_files {
 enum status start_file_read(const char *path, struct model *model, struct onnx_origin *origin,
                             struct error *err);
 
-/* Reads them: search.starts, and behind them, where that names a network (job.h), baseline.start. Where the last layer is
- * replaced, the others have the pace that train.depth_rate says. A network that takes images of any size takes the
+/* Reads them: search.starts, and behind them, where that names a network (job.h), baseline.start. Where the last layer
+ * is replaced, the others have the pace that train.depth_rate says. A network that takes images of any size takes the
  * data's. ST_RANGE for images of another size where it doesn't, of another number of channels than the data's, and for
  * two files that normalise images in different ways; the message names the key, the file, what was found and what was
  * expected. On any status `files` is to be closed. */
