@@ -452,7 +452,7 @@ static void grows_and_is_resumed(void **state)
     (void)state;
     resume_everywhere("search.starts=[\"%s\",\"cnn\"]", bayesian, NULL);
     resume_everywhere("search.starts=[\"%s\",\"lean\"]", phases, "candidate");
-    resume_everywhere("baseline.start=\"%s\"", bayesian, NULL);
+    resume_everywhere("baseline.start=\"%s\"", bayesian, "candidate");
 }
 
 int main(void)
