@@ -25,24 +25,12 @@ static const char *const top[] = {CHECKPOINT,           JOURNAL_NAME,
                                   "splits.csv",         NULL};
 static const char *const models[] = {"#.safetensors", "#.losses", NULL};
 #define PLOT(name) name ".png", name ".svg", name ".pdf", name ".csv"
-static const char *const plots[] = {PLOT("learning"),
-                                    PLOT("progress"),
-                                    PLOT("family"),
-                                    PLOT("network"),
-                                    PLOT("confusion"),
-                                    PLOT("confusion-#"),
-                                    PLOT("shares"),
-                                    PLOT("shares-#"),
-                                    PLOT("labels"),
-                                    PLOT("labels-#"),
-                                    PLOT("reliability"),
-                                    PLOT("reliability-#"),
-                                    PLOT("precision"),
-                                    PLOT("precision-#"),
-                                    PLOT("errors-#"),
-                                    PLOT("budgets"),
-                                    PLOT("policy"),
-                                    NULL};
+static const char *const plots[] = {PLOT("learning"),  PLOT("progress"),    PLOT("family"),
+                                    PLOT("network"),   PLOT("confusion"),   PLOT("confusion-#"),
+                                    PLOT("shares"),    PLOT("shares-#"),    PLOT("labels"),
+                                    PLOT("labels-#"),  PLOT("reliability"), PLOT("reliability-#"),
+                                    PLOT("precision"), PLOT("precision-#"), PLOT("errors-#"),
+                                    PLOT("budgets"),   PLOT("policy"),      NULL};
 #undef PLOT
 
 static const struct {

@@ -5,7 +5,8 @@
 
 # JSON of their own subject: models, graphs, report.json, what nasinspect prints.
 others='host/model/model_file.c host/model/model_metadata.c host/model/model_calibrate.c host/net/serialise.c
-    host/report/text.c host/report/facts.c host/report/inspect.c host/report/json.c host/report/budgets.c tools/nasinspect.c
+    host/report/text.c host/report/facts.c host/report/inspect.c host/report/json.c host/report/budgets.c host/report/cost.c
+    tools/nasinspect.c
     tools/inspect/print.c tools/inspect/weights.c'
 
 # faults TREE: a line for each place where an event is touched by hand.
