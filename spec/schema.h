@@ -127,9 +127,19 @@ static inline bool spec_is_default(const struct spec_location *location)
 enum status spec_check(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
                        struct error *err);
 
-/* The part of it that is about the keys of search strategies (spec_strategy.c). */
+/* The parts of it that are about the keys of search strategies (spec_strategy.c) and of cells (spec_cells.c). */
 enum status spec_check_strategy(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
                                 struct error *err);
+enum status spec_check_cells(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
+                             struct error *err);
+
+/* Refuses a key that would mean nothing, and nobody would be told; `because` is why, as: search.strategy is "none". A
+ * value that is the default one is let pass: jobs that were written with all their keys have it. */
+enum status spec_check_unused(const struct job *job, const char *key, const char *because,
+                              const struct spec_location locations[SPEC_KEY_COUNT], struct error *err);
+
+/* Widths are multiples of it: vectors of the devices hold so many channels. */
+enum { SPEC_WIDTH_UNIT = 8 };
 
 /* Makes libconfig 1.5 see what is written in `text` (length bytes): whole numbers get an L, or it would cut
  * them to 32 bits in silence, and [..] become (..), or it would refuse [1, 2.5]. Refuses what it would not

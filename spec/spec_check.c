@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Vectors of the devices hold so many channels. */
-enum { WIDTH_UNIT = 8 };
-
 /* Whether the key names a file or folder. */
 static bool is_path(const struct spec_key *key)
 {
@@ -174,84 +171,6 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
                        "one, as search.strategy is \"none\"");
 }
 
-static bool is_cell(const char *start)
-{
-    return strcmp(start, "cell") == 0 || strcmp(start, "random_cell") == 0;
-}
-
-/* Where the job leaves strategy and starting networks open, they are those of a search over cells. */
-static enum status adapt_to_cells(struct job *job, const struct spec_location *locations, struct error *err)
-{
-    struct job_strings *starts = &job->search.starts;
-    if (spec_is_default(&locations[spec_index("search.strategy")]))
-        job->search.strategy = JOB_STRATEGY_GREEDY;
-    if (!spec_is_default(&locations[spec_index("search.starts")]))
-        return ST_OK;
-    char *name = strdup("cell");
-    if (name == NULL)
-        return error_memory(err, "search.starts", sizeof("cell"));
-    while (starts->count > 0)
-        free(starts->items[--starts->count]);
-    starts->items[starts->count++] = name;
-    return ST_OK;
-}
-
-/* The final network is one of the search's cells, as deep and wide or more. */
-static enum status check_final(const struct job *job, const struct spec_location *locations,
-                               struct error *err)
-{
-    const struct job_final *final = &job->final;
-    const int32_t narrowest = job->search.width > 0 ? job->search.width : WIDTH_UNIT;
-    char found[32], expected[96];
-    if (final->repeats != 0 && final->repeats < job->search.repeats) {
-        snprintf(found, sizeof(found), "%d", (int) final->repeats);
-        snprintf(expected, sizeof(expected), "0 or at least the %d of search.repeats",
-                 (int)job->search.repeats);
-        return spec_refuse(err, ST_RANGE, &locations[spec_index("final.repeats")], "final.repeats", found,
-                           expected);
-    }
-    if (final->width == 0 || (final->width % WIDTH_UNIT == 0 && final->width >= narrowest))
-        return ST_OK;
-    snprintf(found, sizeof(found), "%d", (int) final->width);
-    snprintf(expected, sizeof(expected), "0 or a multiple of %d, %d or more", WIDTH_UNIT, (int)narrowest);
-    return spec_refuse(err, ST_RANGE, &locations[spec_index("final.width")], "final.width", found, expected);
-}
-
-/* By any morphs that fit: those of cells are drawn for it. */
-static bool makes_children(enum job_strategy strategy)
-{
-    return strategy == JOB_STRATEGY_BAYESIAN || strategy == JOB_STRATEGY_GREEDY ||
-           strategy == JOB_STRATEGY_RANDOM || strategy == JOB_STRATEGY_HILL_CLIMB ||
-           strategy == JOB_STRATEGY_EVOLUTION || strategy == JOB_STRATEGY_REINFORCE;
-}
-
-/* A search over cells changes parents into children, and all that it begins with has cells. */
-static enum status check_cells(struct job *job, const struct spec_location *locations, struct error *err)
-{
-    char found[SPEC_TEXT_MAX];
-    if (job->search.space != JOB_SPACE_CELLS)
-        return ST_OK;
-    enum status st = adapt_to_cells(job, locations, err);
-    if (st != ST_OK)
-        return st;
-    if (!makes_children(job->search.strategy)) {
-        snprintf(found, sizeof(found), "\"%s\"", job_strategy_text(job->search.strategy));
-        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.strategy")], "search.strategy", found,
-                           "a strategy that makes children of parents, as \"greedy\", for search.space is "
-                           "\"cells\"");
-    }
-    for (int i = 0; i < job->search.starts.count; i++) {
-        char clean[SPEC_TEXT_MAX];
-        if (is_cell(job->search.starts.items[i]))
-            continue;
-        spec_clean_text(job->search.starts.items[i], clean);
-        snprintf(found, sizeof(found), "\"%.200s\"", clean);
-        return spec_refuse(err, ST_RANGE, &locations[spec_index("search.starts")], "search.starts", found,
-                           "\"cell\" or \"random_cell\", as search.space is \"cells\"");
-    }
-    return check_final(job, locations, err);
-}
-
 /* Lists alone can tell of several labels an image. */
 static enum status check_labels(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
@@ -340,10 +259,10 @@ static enum status check_width(const char *key, int32_t width, const struct spec
                                struct error *err)
 {
     char found[32], expected[64];
-    if (width % WIDTH_UNIT == 0)
+    if (width % SPEC_WIDTH_UNIT == 0)
         return ST_OK;
     snprintf(found, sizeof(found), "%d", (int)width);
-    snprintf(expected, sizeof(expected), "0 or a multiple of %d", WIDTH_UNIT);
+    snprintf(expected, sizeof(expected), "0 or a multiple of %d", SPEC_WIDTH_UNIT);
     return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found, expected);
 }
 
@@ -353,10 +272,10 @@ static enum status check_widths(const struct job *job, const struct spec_locatio
     char found[32], expected[64];
     for (int i = 0; i < job->search.widths.count; i++) {
         const int32_t width = (int32_t)job->search.widths.items[i];
-        if (width % WIDTH_UNIT == 0)
+        if (width % SPEC_WIDTH_UNIT == 0)
             continue;
         snprintf(found, sizeof(found), "%d", (int)width);
-        snprintf(expected, sizeof(expected), "multiples of %d", WIDTH_UNIT);
+        snprintf(expected, sizeof(expected), "multiples of %d", SPEC_WIDTH_UNIT);
         return spec_refuse(err, ST_RANGE, &locations[spec_index("search.widths")], "search.widths", found,
                            expected);
     }
@@ -418,7 +337,7 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_devices(job, locations, err);
     if (st == ST_OK)
-        st = check_cells(job, locations, err);
+        st = spec_check_cells(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
     if (st == ST_OK)

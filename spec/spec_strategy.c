@@ -5,8 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys of one strategy, or of two: with others they would mean nothing, and nobody would be told. A value that is the
- * default one is let pass: jobs that were written with all their keys have it. */
+enum status spec_check_unused(const struct job *job, const char *key, const char *because,
+                              const struct spec_location locations[SPEC_KEY_COUNT], struct error *err)
+{
+    const int index = spec_index(key);
+    char expected[SPEC_TEXT_MAX], *found = spec_value_text(job, &spec_keys[index]);
+    enum status st = ST_OK;
+    if (found == NULL)
+        return error_memory(err, key, SPEC_TEXT_MAX);
+    snprintf(expected, sizeof(expected), "no such key, as %s", because);
+    if (strcmp(found, spec_keys[index].default_text) != 0)
+        st = spec_refuse(err, ST_RANGE, &locations[index], key, found, expected);
+    free(found);
+    return st;
+}
+
+/* Keys of one strategy, or of two. */
 static enum status check_keys(const struct job *job, const struct spec_location *locations, struct error *err)
 {
     static const struct {
@@ -23,21 +37,12 @@ static enum status check_keys(const struct job *job, const struct spec_location 
                 {"search.policy_batch", JOB_STRATEGY_REINFORCE, JOB_STRATEGY_REINFORCE},
                 {"search.policy_entropy", JOB_STRATEGY_REINFORCE, JOB_STRATEGY_REINFORCE}};
     const enum job_strategy strategy = job->search.strategy;
+    char because[64];
     enum status st = ST_OK;
-    for (size_t i = 0; st == ST_OK && i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const int index = spec_index(keys[i].key);
-        char expected[SPEC_TEXT_MAX];
-        if (strategy == keys[i].strategy || strategy == keys[i].other)
-            continue;
-        char *found = spec_value_text(job, &spec_keys[index]);
-        if (found == NULL)
-            return error_memory(err, keys[i].key, SPEC_TEXT_MAX);
-        snprintf(expected, sizeof(expected), "no such key, as search.strategy is \"%s\"",
-                 job_strategy_text(strategy));
-        if (strcmp(found, spec_keys[index].default_text) != 0)
-            st = spec_refuse(err, ST_RANGE, &locations[index], keys[i].key, found, expected);
-        free(found);
-    }
+    snprintf(because, sizeof(because), "search.strategy is \"%s\"", job_strategy_text(strategy));
+    for (size_t i = 0; st == ST_OK && i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (strategy != keys[i].strategy && strategy != keys[i].other)
+            st = spec_check_unused(job, keys[i].key, because, locations, err);
     return st;
 }
 

@@ -302,25 +302,28 @@ static bool is_budget(const char *name)
     return strncmp(name, "budget.", 7) == 0 && strcmp(name, "budget.clock") != 0;
 }
 
-/* Keys that one strategy alone has a meaning for. */
-static const char *strategy_of(const char *name)
+/* What has to stand in `search` for a key to have a meaning. */
+static const char *needs(const char *name)
 {
     static const char *const keys[][2] = {
-        {"search.neighbours", "hill_climb"},
-        {"search.population", "evolution"},
-        {"search.tournament", "evolution"},
-        {"search.widths", "asha"},
-        {"search.depths", "grid"},
-        {"search.rungs", "asha"},
-        {"search.eta", "asha"},
-        {"search.policy_rate", "reinforce"},
-        {"search.policy_batch", "reinforce"},
-        {"search.policy_entropy", "reinforce"},
+        {"search.neighbours", "strategy = \"hill_climb\";"},
+        {"search.population", "strategy = \"evolution\";"},
+        {"search.tournament", "strategy = \"evolution\";"},
+        {"search.widths", "strategy = \"asha\";"},
+        {"search.depths", "strategy = \"grid\";"},
+        {"search.rungs", "strategy = \"asha\";"},
+        {"search.eta", "strategy = \"asha\";"},
+        {"search.policy_rate", "strategy = \"reinforce\";"},
+        {"search.policy_batch", "strategy = \"reinforce\";"},
+        {"search.policy_entropy", "strategy = \"reinforce\";"},
+        {"search.repeats", "space = \"cells\";"},
+        {"final.repeats", "space = \"cells\";"},
+        {"final.width", "space = \"cells\";"},
     };
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(keys[i][0], name) == 0)
             return keys[i][1];
-    return NULL;
+    return "";
 }
 
 /* The keys that are others in a search over cells, where the job leaves them open. */
@@ -337,12 +340,12 @@ static void test_every_key(void **state)
         const struct value_case *c = &values[i];
         int section = spec_section_length(c->name);
         bool path = strcmp(c->name, "dataset.path") == 0;
-        char text[TEXT_MAX], override[TEXT_MAX], strategy[TEXT_MAX] = "", least[TEXT_MAX];
+        bool search = strncmp(c->name, "search.", 7) == 0;
+        const char *need = needs(c->name);
+        char text[TEXT_MAX], override[TEXT_MAX], least[TEXT_MAX];
         struct job plain, from_file, from_override;
         assert_string_equal(c->name, spec_keys[i].name);
-        if (strategy_of(c->name) != NULL)
-            snprintf(strategy, sizeof(strategy), "strategy = \"%s\";", strategy_of(c->name));
-        snprintf(least, sizeof(least), "%s\nsearch = { %.100s };", least_text, strategy);
+        snprintf(least, sizeof(least), "%s\nsearch = { %s };", least_text, need);
         spec_scratch_read_good(*state, least, NULL, &plain);
         if (section == 0)
             snprintf(text, sizeof(text), "%s\n%s = %s", least_text, c->name, c->value);
@@ -350,8 +353,8 @@ static void test_every_key(void **state)
             snprintf(text, sizeof(text), "dataset = { %s %s = %s }", path ? "" : "path = \".\";",
                      c->name + section, c->value);
         else
-            snprintf(text, sizeof(text), "%s\n%.*s : { %.100s %s = %s; }", least_text, section - 1, c->name,
-                     strategy, c->name + section, c->value);
+            snprintf(text, sizeof(text), "%.2000s\n%.*s : { %s %s = %s; }", search ? least_text : least,
+                     section - 1, c->name, search ? need : "", c->name + section, c->value);
         snprintf(override, sizeof(override), "%s=%s", c->name, c->value);
         spec_scratch_read_good(*state, text, NULL, &from_file);
         spec_scratch_read_good(*state, least, override, &from_override);
