@@ -66,7 +66,7 @@ void facts_print_start_files(FILE *out, const struct history *history)
     for (int32_t i = 0; i < history->start_file_count; i++) {
         const struct history_start_file *file = &history->start_files[i];
         char path[NAME_BYTES], name[NAME_BYTES], license[NAME_BYTES];
-        fprintf(out, "start from a file: %s (%s), its last layer %s\n",
+        fprintf(out, "network from a file: %s (%s), its last layer %s\n",
                 text_shown(file->path, path, sizeof(path)), file->hash,
                 file->keeps_head ? "kept" : "replaced by one of these classes");
         if (file->name != NULL || file->license != NULL)

@@ -379,7 +379,7 @@ static void is_told_and_stays_what_it_is(void **state)
     assert_true(cJSON_IsTrue(cJSON_GetObjectItem(event, "keeps_head")));
     journal_lines_free(&lines);
     assert_int_equal(tiny_job_events(&tiny, "start_file"), 1);
-    snprintf(line, sizeof(line), "\nstart from a file: %s (%s), its last layer kept\n", old, hash);
+    snprintf(line, sizeof(line), "\nnetwork from a file: %s (%s), its last layer kept\n", old, hash);
     check(file_read(report, &text, &length, &err), &err);
     assert_non_null(strstr(text, line));
     free(text);
