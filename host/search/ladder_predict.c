@@ -205,15 +205,28 @@ enum status ladder_predict(const struct ladder_seen *seen, const struct ladder_r
     return ST_OK;
 }
 
+/* The best of a family, or of all of them (-1); -1: there is none. */
+static int32_t find_best(const struct ladder_run *wanted, const struct ladder_guess *guesses, int32_t count,
+                         int32_t family)
+{
+    int32_t best = -1;
+    for (int32_t i = 0; i < count; i++)
+        if ((family < 0 || wanted[i].family == family) && (best < 0 || guesses[i].mean < guesses[best].mean))
+            best = i;
+    return best;
+}
+
 int32_t ladder_choose(const struct ladder_run *wanted, const struct ladder_guess *guesses, int32_t count)
 {
-    int32_t best = 0;
-    for (int32_t i = 1; i < count; i++)
-        best = guesses[i].mean < guesses[best].mean ? i : best;
+    const int32_t of_all = find_best(wanted, guesses, count, -1);
+    int32_t family = wanted[of_all].family;
+    for (int32_t i = 0; i < count; i++)
+        if (wanted[i].family < family && guesses[i].mean < guesses[of_all].mean + TIE)
+            family = wanted[i].family;
+    const int32_t best = find_best(wanted, guesses, count, family);
     int32_t chosen = best;
     for (int32_t i = 0; i < count; i++) {
-        const bool ties =
-            wanted[i].family == wanted[best].family && guesses[i].mean < guesses[best].mean + TIE;
+        const bool ties = wanted[i].family == family && guesses[i].mean < guesses[best].mean + TIE;
         const double larger = wanted[i].size - wanted[chosen].size;
         if (ties && (larger > 0.0 || (larger == 0.0 && guesses[i].mean < guesses[chosen].mean)))
             chosen = i;

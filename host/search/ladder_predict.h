@@ -62,8 +62,9 @@ double ladder_prior(double size, double epochs, double balance);
 enum status ladder_predict(const struct ladder_seen *seen, const struct ladder_run *wanted,
                            int32_t wanted_count, struct ladder_guess *guesses, struct error *err);
 
-/* Which of the guesses to take: the largest network of those that are as good as the best, but for a difference that
- * nobody could tell. `count` > 0. */
+/* Which of the guesses to take, but for differences that nobody could tell: the first family of those that are as good
+ * as the best, for families are given in the order of what is thought of them before; of that, the largest network of
+ * those as good as its best. `count` > 0. */
 int32_t ladder_choose(const struct ladder_run *wanted, const struct ladder_guess *guesses, int32_t count);
 
 #endif

@@ -242,9 +242,13 @@ static void test_choice(void **state)
                                         {1, 4.0, 0.0, 9.0, 0.0, 0}};
     const struct ladder_guess near[] = {{-2.0, 0.1}, {-1.990, 0.1}, {-1.995, 0.1}, {-1.999, 0.1}};
     const struct ladder_guess far[] = {{-2.0, 0.1}, {-1.95, 0.1}, {-1.9, 0.1}, {-1.9, 0.1}};
+    const struct ladder_guess later[] = {{-1.98, 0.1}, {-1.99, 0.1}, {-1.9, 0.1}, {-2.0, 0.1}};
+    const struct ladder_guess better[] = {{-1.97, 0.1}, {-1.96, 0.1}, {-1.9, 0.1}, {-2.0, 0.1}};
     (void)state;
     assert_int_equal(ladder_choose(wanted, near, 4), 2); /* the larger, and of two alike the better one */
     assert_int_equal(ladder_choose(wanted, far, 4), 0);
+    assert_int_equal(ladder_choose(wanted, later, 4), 1); /* the first family, if the other one is as good */
+    assert_int_equal(ladder_choose(wanted, better, 4), 3);
 }
 
 /* No error at all, or nothing but errors, is no certainty. */
