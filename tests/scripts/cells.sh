@@ -20,6 +20,7 @@ for name in whole killed; do
         fi
         wait "$background" 2>/dev/null
         background=""
+        wait_for 5 unlocked "$work/$name" || fail "$name is still locked 5 s after kill -9"
     done
 done
 check "the killed run differs" same_run "$work/whole" "$work/killed"

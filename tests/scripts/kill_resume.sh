@@ -24,8 +24,7 @@ await() {
     return "$status"
 }
 
-# The lock of a killed run is free once its engine is gone, too.
-unlocked() { [ ! -e "$1/journal.jsonl" ] || flock -n "$1/journal.jsonl" true; }
+# engine_of ID: the child of that supervisor.
 engine_of() { grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed -n 's,^/proc/\([0-9]*\)/.*,\1,p'; }
 
 # kill_runs NAME DEVICES KILLS HISTORY

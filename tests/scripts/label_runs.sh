@@ -68,7 +68,7 @@ for i in 1 2; do
         sleep "$delay"
         kill -9 "$background" 2>/dev/null
         await
-        wait_for 10 sh -c "[ ! -e '$work/killed-$i/journal.jsonl' ] || flock -n '$work/killed-$i/journal.jsonl' true" ||
+        wait_for 10 unlocked "$work/killed-$i" ||
             fail "run $i is still locked"
     done
     start "$work/killed-$i" output.plots=false

@@ -59,7 +59,7 @@ for stage in 0 1; do
     check "stage $stage: no candidate to be killed" wait_for 60 begun "$work/killed" "$stage"
     kill -9 "$background" 2>/dev/null
     await
-    wait_for 5 flock -n "$work/killed/journal.jsonl" true || fail "the run is still locked 5 s after kill -9"
+    wait_for 5 unlocked "$work/killed" || fail "the run is still locked 5 s after kill -9"
 done
 whole "$work/killed" "$stages"
 check "after kills the run is another one" same_run "$work/quiet" "$work/killed"
@@ -81,7 +81,7 @@ start "$work/alone_killed" "$none" budget.seconds=1
 check "without a search: nothing to be killed" wait_for 60 begun "$work/alone_killed" 0
 kill -9 "$background" 2>/dev/null
 await
-wait_for 5 flock -n "$work/alone_killed/journal.jsonl" true || fail "the run is still locked 5 s after kill -9"
+wait_for 5 unlocked "$work/alone_killed" || fail "the run is still locked 5 s after kill -9"
 whole "$work/alone_killed" "$none" budget.seconds=1
 check "without a search, after a kill the run is another one" same_run "$work/alone" "$work/alone_killed"
 

@@ -120,5 +120,8 @@ wait_for() {
     done
 }
 
+# unlocked DIR: nobody works on that run. The lock of a killed one is free once its engine is gone, too.
+unlocked() { [ ! -e "$1/journal.jsonl" ] || flock -n "$1/journal.jsonl" true; }
+
 # training_in DIR: a training has begun there (its plan is in the journal).
 training_in() { grep -q '"event":"plan"' "$1/journal.jsonl" 2>/dev/null; }
