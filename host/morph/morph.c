@@ -50,6 +50,20 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
     return st;
 }
 
+enum status morph_graph(const struct morph *morph, const struct graph *parent, struct graph *child,
+                        struct error *err)
+{
+    *child = (struct graph){0};
+    struct morph_edit edit;
+    enum status st = morph_edit_make(&edit, morph, parent, err);
+    if (st != ST_OK)
+        return st;
+    *child = edit.child;
+    edit.child = (struct graph){0};
+    morph_edit_free(&edit);
+    return ST_OK;
+}
+
 /* How people find a layer: by its id, in cells by its slot. */
 static unsigned name_of(const struct morph *morph, uint32_t id)
 {

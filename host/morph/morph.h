@@ -93,6 +93,11 @@ struct morph {
 enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise,
                         struct graph *child, struct remap_list *remaps, struct error *err);
 
+/* The child alone, for who has no weights to bring along. On ST_OK it is the caller's to free; on any other status it
+ * is empty. */
+enum status morph_graph(const struct morph *morph, const struct graph *parent, struct graph *child,
+                        struct error *err);
+
 /* How much each channel of layer a does, into importance[channels of a]: the sizes of the trained scales of the batch
  * norms that are tied to it, or where there is none the norms of the kernels. `values`: table's, the graph's weights.
  * ST_RANGE when there is no such layer. */

@@ -31,7 +31,6 @@ static enum status add_block(struct graph *graph, int32_t stage, struct error *e
 {
     struct morph *morphs = NULL;
     struct graph deeper = {0};
-    struct remap_list remaps = {0};
     int32_t count = 0, last = -1, chosen = -1;
     enum status st = morph_list(graph, 1u << MORPH_RESIDUAL, &morphs, &count, err);
     for (int32_t i = 0; st == ST_OK && i < count; i++) {
@@ -42,11 +41,10 @@ static enum status add_block(struct graph *graph, int32_t stage, struct error *e
         chosen = i;
     }
     if (chosen >= 0)
-        st = morph_apply(&morphs[chosen], graph, 0.0f, &deeper, &remaps, err);
+        st = morph_graph(&morphs[chosen], graph, &deeper, err);
     free(morphs);
     if (chosen < 0 || st != ST_OK)
         return st;
-    remap_list_free(&remaps);
     graph_free(graph);
     *graph = deeper;
     return ST_OK;

@@ -223,7 +223,6 @@ static enum status change(const struct hyperparameter_space *space, const struct
                           struct proposal *proposal, struct error *err)
 {
     const struct graph *graph = &option->parent->graph;
-    struct remap_list remaps = {0};
     *proposal = propose_usual(option->parent->id);
     proposal->operation_count = 1;
     if (!option->is_morph) {
@@ -232,9 +231,7 @@ static enum status change(const struct hyperparameter_space *space, const struct
     }
     morph_describe(&option->morph, graph, proposal->operations[0], SEARCH_OPERATION_LENGTH);
     proposal->morphs[proposal->morph_count++] = option->morph;
-    enum status st = morph_apply(&option->morph, graph, 0.0f, &proposal->graph, &remaps, err);
-    remap_list_free(&remaps);
-    return st;
+    return morph_graph(&option->morph, graph, &proposal->graph, err);
 }
 
 /* Makes it; ST_NONE where it is known, or not within the limits. */

@@ -178,16 +178,14 @@ static uint32_t allowed_morphs(const struct search *search, const struct search_
 
 enum status proposal_add_morph(const struct morph *morph, struct proposal *proposal, struct error *err)
 {
-    struct graph next = {0};
-    struct remap_list remaps = {0};
-    enum status st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
+    struct graph next;
+    enum status st = morph_graph(morph, &proposal->graph, &next, err);
     assert(st != ST_NONE); /* it was drawn because it fits */
     if (st != ST_OK)
         return st;
     proposal->morphs[proposal->morph_count] = *morph;
     morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
                    SEARCH_OPERATION_LENGTH);
-    remap_list_free(&remaps);
     graph_free(&proposal->graph);
     proposal->graph = next;
     proposal->operation_count = ++proposal->morph_count;

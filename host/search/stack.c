@@ -44,11 +44,9 @@ static enum status apply_all(const struct graph *parent, const struct morph *mor
     enum status st = graph_copy(child, parent, err);
     for (int32_t i = 0; st == ST_OK && i < count; i++) {
         struct graph next;
-        struct remap_list remaps;
-        st = morph_apply(&morphs[i], child, 0.0f, &next, &remaps, err);
+        st = morph_graph(&morphs[i], child, &next, err);
         if (st != ST_OK)
             break;
-        remap_list_free(&remaps);
         graph_free(child);
         *child = next;
     }
