@@ -1,5 +1,6 @@
 #include "host/net/cell.h"
 
+#include "host/net/builder.h"
 #include "host/net/start.h"
 
 #include <stdio.h>
@@ -114,83 +115,36 @@ int32_t cell_count(const struct graph *graph, enum cell_kind kind)
 
 /* ---- the network ---- */
 
-/* Remembers the first error, so that the functions read as lists of layers. */
 struct writer {
-    struct graph *graph;
+    struct builder to;
     const struct cell *cell;
-    struct cell_place next; /* for the next layer inside of the cell */
-    bool inside;            /* of a cell */
-    int32_t width;          /* of the stage */
-    int32_t at;             /* what the next layer reads */
-    enum status status;
-    struct error *err;
+    int32_t width; /* of the stage */
 };
 
-static void put(struct writer *w, struct layer layer)
-{
-    if (w->status != ST_OK)
-        return;
-    if (layer.input_count == 0) {
-        layer.inputs[0] = w->at;
-        layer.input_count = 1;
-    }
-    layer.stride = layer.stride == 0 ? 1 : layer.stride;
-    layer.groups = layer.groups == 0 ? 1 : layer.groups;
-    if (w->inside && layer.id == 0) {
-        layer.id = cell_id(w->next);
-        w->next.slot++;
-    }
-    w->status = graph_append(w->graph, layer, &w->at, w->err);
-}
-
 /* One of the slots that every cell has. */
-static void put_in_slot(struct writer *w, enum cell_slot slot, struct layer layer)
+static void put_in_slot(struct writer *w, struct cell_place place, enum cell_slot slot, struct layer layer)
 {
-    struct cell_place place = w->next;
     place.slot = (int32_t)slot;
     layer.id = cell_id(place);
-    put(w, layer);
-}
-
-static struct layer window(enum layer_kind kind, int32_t kernel, int32_t stride)
-{
-    return (struct layer){.kind = kind,
-                          .kernel_h = kernel,
-                          .kernel_w = kernel,
-                          .stride = stride,
-                          .pad_h = kernel / 2,
-                          .pad_w = kernel / 2};
-}
-
-static struct layer conv_layer(int32_t channels, int32_t kernel, int32_t stride)
-{
-    struct layer layer = window(LAYER_CONV, kernel, stride);
-    layer.out_channels = channels;
-    return layer;
-}
-
-static void norm_relu(struct writer *w)
-{
-    put(w, (struct layer){.kind = LAYER_BATCH_NORM});
-    put(w, (struct layer){.kind = LAYER_RELU});
+    builder_add(&w->to, layer);
 }
 
 static void conv(struct writer *w, int32_t kernel, int32_t stride)
 {
-    put(w, conv_layer(w->width, kernel, stride));
-    norm_relu(w);
+    builder_conv(&w->to, w->width, kernel, stride, false);
+    builder_batch_norm_relu(&w->to);
 }
 
 static void separable(struct writer *w, int32_t kernel, int32_t stride)
 {
-    struct layer depthwise = conv_layer(w->width, kernel, stride);
+    struct layer depthwise = builder_conv_layer(w->width, kernel, stride);
     depthwise.groups = w->width;
-    put(w, depthwise);
-    norm_relu(w);
+    builder_add(&w->to, depthwise);
+    builder_batch_norm_relu(&w->to);
     conv(w, 1, 1);
 }
 
-/* On a node, whose layer is w->at. */
+/* On a node, whose layer is w->to.at. */
 static void operation(struct writer *w, enum cell_operation operation, int32_t stride)
 {
     switch (operation) {
@@ -214,25 +168,24 @@ static void operation(struct writer *w, enum cell_operation operation, int32_t s
         separable(w, 5, stride);
         return;
     case CELL_MAX_POOL:
-        put(w, window(LAYER_MAX_POOL, 3, stride));
+        builder_pool(&w->to, LAYER_MAX_POOL, 3, stride, 1);
         return;
     case CELL_AVERAGE_POOL:
-        put(w, window(LAYER_AVERAGE_POOL, 3, stride));
+        builder_pool(&w->to, LAYER_AVERAGE_POOL, 3, stride, 1);
         return;
     case CELL_OPERATION_COUNT:
         break;
     }
-    w->status = error_set(w->err, ST_RANGE, "cell: operation %d is none", (int)operation);
+    w->to.status = error_set(w->to.err, ST_RANGE, "cell: operation %d is none", (int)operation);
 }
 
 /* Where both sides are one layer the block is that layer. */
 static void join(struct writer *w, bool concat, int32_t first, int32_t second)
 {
-    w->at = first;
+    w->to.at = first;
     if (first == second)
         return;
-    put(w, (struct layer){
-               .kind = concat ? LAYER_CONCAT : LAYER_ADD, .input_count = 2, .inputs = {first, second}});
+    builder_join(&w->to, concat ? LAYER_CONCAT : LAYER_ADD, first, second);
     if (concat)
         conv(w, 1, 1);
 }
@@ -245,9 +198,9 @@ static void gather(struct writer *w, const int32_t *nodes, const bool *read)
         if (!read[n])
             concat.inputs[concat.input_count++] = nodes[n];
     if (concat.input_count == 1)
-        w->at = concat.inputs[0];
+        w->to.at = concat.inputs[0];
     else
-        put(w, concat);
+        builder_add(&w->to, concat);
 }
 
 static bool block_is_sound(const struct cell_block *block, int32_t number)
@@ -260,50 +213,45 @@ static void write_cell(struct writer *w, enum cell_kind kind, int32_t index, int
 {
     int32_t nodes[CELL_MOST_BLOCKS + 1];
     bool read[CELL_MOST_BLOCKS + 1] = {false};
-    const int32_t before = w->at;
-    w->next = (struct cell_place){.kind = kind, .index = index, .slot = CELL_INSIDE};
-    w->inside = true;
+    const int32_t before = w->to.at;
+    const struct cell_place place = {.kind = kind, .index = index, .slot = CELL_INSIDE};
+    w->to.next_id = cell_id(place);
     conv(w, 1, 1);
-    nodes[0] = w->at;
-    for (int32_t b = 0; b < w->cell->count && w->status == ST_OK; b++) {
+    nodes[0] = w->to.at;
+    for (int32_t b = 0; b < w->cell->count && w->to.status == ST_OK; b++) {
         const struct cell_block *block = &w->cell->blocks[b];
         int32_t sides[2];
         if (!block_is_sound(block, b)) {
-            w->status = error_set(w->err, ST_RANGE, "cell: block %d reads node %d and %d, expected 0 to %d",
-                                  (int)b, (int)block->nodes[0], (int)block->nodes[1], (int)b);
+            w->to.status =
+                error_set(w->to.err, ST_RANGE, "cell: block %d reads node %d and %d, expected 0 to %d",
+                          (int)b, (int)block->nodes[0], (int)block->nodes[1], (int)b);
             return;
         }
         for (int k = 0; k < 2; k++) {
-            w->at = nodes[block->nodes[k]];
+            w->to.at = nodes[block->nodes[k]];
             operation(w, block->operations[k], block->nodes[k] == 0 ? stride : 1);
-            sides[k] = w->at;
+            sides[k] = w->to.at;
             read[block->nodes[k]] = true;
         }
         join(w, block->concat, sides[0], sides[1]);
-        nodes[b + 1] = w->at;
+        nodes[b + 1] = w->to.at;
     }
-    if (w->status == ST_OK)
+    if (w->to.status == ST_OK)
         gather(w, nodes, read);
-    put_in_slot(w, CELL_EXIT, conv_layer(w->width, 1, 1));
-    put_in_slot(w, CELL_EXIT_NORM, (struct layer){.kind = LAYER_BATCH_NORM});
+    put_in_slot(w, place, CELL_EXIT, builder_conv_layer(w->width, 1, 1));
+    put_in_slot(w, place, CELL_EXIT_NORM, (struct layer){.kind = LAYER_BATCH_NORM});
     if (kind == CELL_NORMAL)
-        put_in_slot(w, CELL_SUM,
-                    (struct layer){.kind = LAYER_ADD, .input_count = 2, .inputs = {before, w->at}});
-    put_in_slot(w, CELL_OUT, (struct layer){.kind = LAYER_RELU});
-    w->inside = false;
-}
-
-static int32_t short_side(const struct writer *w)
-{
-    const struct shape *shape = &w->graph->layers[w->at].shape;
-    return shape->h < shape->w ? shape->h : shape->w;
+        put_in_slot(w, place, CELL_SUM,
+                    (struct layer){.kind = LAYER_ADD, .input_count = 2, .inputs = {before, w->to.at}});
+    put_in_slot(w, place, CELL_OUT, (struct layer){.kind = LAYER_RELU});
+    w->to.next_id = 0;
 }
 
 static void write_stem(struct writer *w)
 {
-    conv(w, 3, short_side(w) > LARGEST_FULL_SIDE ? 2 : 1);
-    while (w->status == ST_OK && short_side(w) > LARGEST_STAGE_SIDE)
-        put(w, window(LAYER_MAX_POOL, 3, 2));
+    conv(w, 3, builder_short_side(&w->to) > LARGEST_FULL_SIDE ? 2 : 1);
+    while (w->to.status == ST_OK && builder_short_side(&w->to) > LARGEST_STAGE_SIDE)
+        builder_pool(&w->to, LAYER_MAX_POOL, 3, 2, 1);
 }
 
 static void write_network(struct writer *w, const struct cells *cells, int32_t repeats, int32_t classes)
@@ -314,15 +262,15 @@ static void write_network(struct writer *w, const struct cells *cells, int32_t r
         if (stage > 0) {
             w->width *= 2;
             write_cell(w, CELL_REDUCTION, stage - 1,
-                       w->status == ST_OK && short_side(w) >= SMALLEST_HALVED_SIDE ? 2 : 1);
+                       w->to.status == ST_OK && builder_short_side(&w->to) >= SMALLEST_HALVED_SIDE ? 2 : 1);
         }
         w->cell = &cells->of[CELL_NORMAL];
-        for (int32_t r = 0; r < repeats && w->status == ST_OK; r++)
+        for (int32_t r = 0; r < repeats && w->to.status == ST_OK; r++)
             write_cell(w, CELL_NORMAL, stage * repeats + r, 1);
     }
-    w->graph->next_id = CELL_IDS_END;
-    put(w, (struct layer){.kind = LAYER_GLOBAL_POOL});
-    put(w, (struct layer){.kind = LAYER_DENSE, .out_channels = classes, .bias = true});
+    w->to.graph->next_id = CELL_IDS_END;
+    builder_add(&w->to, (struct layer){.kind = LAYER_GLOBAL_POOL});
+    builder_dense(&w->to, classes);
 }
 
 enum status cells_make(struct graph *graph, const struct cells *cells, int32_t repeats, int32_t width,
@@ -342,10 +290,10 @@ enum status cells_make(struct graph *graph, const struct cells *cells, int32_t r
             return error_set(err, ST_RANGE, "cells: found %d blocks, expected 1 to %d",
                              (int)cells->of[kind].count, CELL_MOST_BLOCKS);
     enum status st = graph_new(graph, image.c, image.h, image.w, err);
-    struct writer writer = {.graph = graph, .width = width, .err = err};
+    struct writer writer = {.to = {.graph = graph, .err = err}, .width = width};
     if (st == ST_OK) {
         write_network(&writer, cells, repeats, classes);
-        st = writer.status;
+        st = writer.to.status;
     }
     if (st == ST_OK)
         st = graph_infer(graph, err);

@@ -1,6 +1,7 @@
-/* Starting architectures. Each is a function that puts its layers behind the input; a builder remembers the
- * first error, so that the functions read as lists of layers. */
+/* Starting architectures. Each is a function that puts its layers behind the input. */
 #include "host/net/start.h"
+
+#include "host/net/builder.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,89 +14,23 @@ enum { LARGEST_STEM_SIDE = 64 };
 
 enum { DENSENET_BLOCKS = 4, RESNET_STAGES = 4, RESNET_STAGE_BLOCKS = 2, AIR_BLOCKS = 3 };
 
-struct builder {
-    struct graph *graph;
-    int32_t at; /* index of the layer that the next one reads */
-    enum status status;
-    struct error *err;
-};
-
-static void add(struct builder *b, struct layer layer)
-{
-    if (b->status != ST_OK)
-        return;
-    if (layer.input_count == 0) {
-        layer.inputs[0] = b->at;
-        layer.input_count = 1;
-    }
-    if (layer.stride == 0)
-        layer.stride = 1;
-    if (layer.groups == 0)
-        layer.groups = 1;
-    b->status = graph_append(b->graph, layer, &b->at, b->err);
-}
-
-/* A convolution that keeps height and width when the stride is 1. */
-static void conv(struct builder *b, int32_t channels, int32_t kernel, int32_t stride, bool bias)
-{
-    add(b, (struct layer){.kind = LAYER_CONV,
-                          .out_channels = channels,
-                          .kernel_h = kernel,
-                          .kernel_w = kernel,
-                          .stride = stride,
-                          .pad_h = kernel / 2,
-                          .pad_w = kernel / 2,
-                          .bias = bias});
-}
-
 static void simple(struct builder *b, enum layer_kind kind)
 {
-    add(b, (struct layer){.kind = kind});
-}
-
-static void batch_norm_relu(struct builder *b)
-{
-    simple(b, LAYER_BATCH_NORM);
-    simple(b, LAYER_RELU);
-}
-
-static void pool(struct builder *b, enum layer_kind kind, int32_t kernel, int32_t stride, int32_t pad)
-{
-    add(b, (struct layer){.kind = kind,
-                          .kernel_h = kernel,
-                          .kernel_w = kernel,
-                          .stride = stride,
-                          .pad_h = pad,
-                          .pad_w = pad});
+    builder_add(b, (struct layer){.kind = kind});
 }
 
 /* One value a channel: the largest of all pixels. */
 static void max_pool_all(struct builder *b)
 {
     struct shape s = b->graph->layers[b->at].shape;
-    add(b, (struct layer){
+    builder_add(
+        b, (struct layer){
                .kind = LAYER_MAX_POOL, .kernel_h = s.h, .kernel_w = s.w, .stride = s.h > s.w ? s.h : s.w});
-}
-
-static void join(struct builder *b, enum layer_kind kind, int32_t first, int32_t second)
-{
-    add(b, (struct layer){.kind = kind, .input_count = 2, .inputs = {first, second}});
-}
-
-static void dense(struct builder *b, int32_t channels)
-{
-    add(b, (struct layer){.kind = LAYER_DENSE, .out_channels = channels, .bias = true});
-}
-
-static int32_t short_side(const struct builder *b)
-{
-    struct shape s = b->graph->layers[b->at].shape;
-    return s.h < s.w ? s.h : s.w;
 }
 
 static bool can_halve(const struct builder *b)
 {
-    return short_side(b) >= SMALLEST_HALVED_SIDE;
+    return builder_short_side(b) >= SMALLEST_HALVED_SIDE;
 }
 
 static int32_t halving_stride(const struct builder *b)
@@ -106,14 +41,14 @@ static int32_t halving_stride(const struct builder *b)
 static void max_pool_halving(struct builder *b)
 {
     if (can_halve(b))
-        pool(b, LAYER_MAX_POOL, 2, 2, 0);
+        builder_pool(b, LAYER_MAX_POOL, 2, 2, 0);
 }
 
 /* The first convolution; large images are halved by it and by as many pools as it takes. */
 static void stem(struct builder *b, int32_t channels, int32_t kernel)
 {
-    conv(b, channels, kernel, short_side(b) > LARGEST_STEM_SIDE ? 2 : 1, false);
-    while (b->status == ST_OK && short_side(b) > LARGEST_STEM_SIDE)
+    builder_conv(b, channels, kernel, builder_short_side(b) > LARGEST_STEM_SIDE ? 2 : 1, false);
+    while (b->status == ST_OK && builder_short_side(b) > LARGEST_STEM_SIDE)
         max_pool_halving(b);
 }
 
@@ -124,25 +59,25 @@ static void stem(struct builder *b, int32_t channels, int32_t kernel)
 static void lean(struct builder *b, int32_t width, int32_t classes)
 {
     stem(b, width, 3);
-    batch_norm_relu(b);
-    conv(b, width, 3, 1, false);
+    builder_batch_norm_relu(b);
+    builder_conv(b, width, 3, 1, false);
     max_pool_halving(b);
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
 
-    conv(b, 2 * width, 3, 1, false);
+    builder_conv(b, 2 * width, 3, 1, false);
     max_pool_halving(b);
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
 
-    conv(b, 4 * width, 3, 1, false);
-    batch_norm_relu(b);
-    conv(b, 4 * width, 3, 1, false);
+    builder_conv(b, 4 * width, 3, 1, false);
+    builder_batch_norm_relu(b);
+    builder_conv(b, 4 * width, 3, 1, false);
     max_pool_halving(b);
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
 
-    conv(b, 8 * width, 3, 1, false);
-    batch_norm_relu(b);
+    builder_conv(b, 8 * width, 3, 1, false);
+    builder_batch_norm_relu(b);
     simple(b, LAYER_GLOBAL_POOL);
-    dense(b, classes);
+    builder_dense(b, classes);
 }
 
 /* Residual, nine layers deep, after the networks that win DAWNBench's CIFAR-10 (Page 2018, "How to train your ResNet"):
@@ -151,39 +86,39 @@ static void lean(struct builder *b, int32_t width, int32_t classes)
 static void res9(struct builder *b, int32_t width, int32_t classes)
 {
     stem(b, width, 3);
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
     for (int32_t stage = 1; stage <= 3; stage++) {
-        conv(b, width << stage, 3, 1, false);
+        builder_conv(b, width << stage, 3, 1, false);
         max_pool_halving(b);
-        batch_norm_relu(b);
+        builder_batch_norm_relu(b);
         if (stage == 2)
             continue;
         int32_t begin = b->at;
         for (int32_t k = 0; k < 2; k++) {
-            conv(b, width << stage, 3, 1, false);
-            batch_norm_relu(b);
+            builder_conv(b, width << stage, 3, 1, false);
+            builder_batch_norm_relu(b);
         }
-        join(b, LAYER_ADD, begin, b->at);
+        builder_join(b, LAYER_ADD, begin, b->at);
     }
     simple(b, LAYER_GLOBAL_POOL);
-    dense(b, classes);
+    builder_dense(b, classes);
 }
 
 /* A convolution that begins as the identity, and a batch norm without a scale. */
 static void dirac(struct builder *b, int32_t channels)
 {
-    add(b, (struct layer){.kind = LAYER_CONV,
-                          .out_channels = channels,
-                          .kernel_h = 3,
-                          .kernel_w = 3,
-                          .pad_h = 1,
-                          .pad_w = 1,
-                          .init = LAYER_INIT_DIRAC});
+    builder_add(b, (struct layer){.kind = LAYER_CONV,
+                                  .out_channels = channels,
+                                  .kernel_h = 3,
+                                  .kernel_w = 3,
+                                  .pad_h = 1,
+                                  .pad_w = 1,
+                                  .init = LAYER_INIT_DIRAC});
 }
 
 static void norm_gelu(struct builder *b)
 {
-    add(b, (struct layer){.kind = LAYER_BATCH_NORM, .frozen = true});
+    builder_add(b, (struct layer){.kind = LAYER_BATCH_NORM, .frozen = true});
     simple(b, LAYER_GELU);
 }
 
@@ -195,17 +130,17 @@ static void whitened_blocks(struct builder *b, const int32_t widths[AIR_BLOCKS],
                             int32_t classes)
 {
     const struct shape image = b->graph->layers[0].shape;
-    add(b, (struct layer){.kind = LAYER_CONV,
-                          .out_channels = 2 * GRAPH_WHITENING_SIDE * GRAPH_WHITENING_SIDE * image.c,
-                          .kernel_h = GRAPH_WHITENING_SIDE,
-                          .kernel_w = GRAPH_WHITENING_SIDE,
-                          .stride = short_side(b) > LARGEST_STEM_SIDE ? 2 : 1,
-                          .pad_h = image.h < GRAPH_WHITENING_SIDE ? 1 : 0,
-                          .pad_w = image.w < GRAPH_WHITENING_SIDE ? 1 : 0,
-                          .init = LAYER_INIT_WHITEN,
-                          .frozen = true});
+    builder_add(b, (struct layer){.kind = LAYER_CONV,
+                                  .out_channels = 2 * GRAPH_WHITENING_SIDE * GRAPH_WHITENING_SIDE * image.c,
+                                  .kernel_h = GRAPH_WHITENING_SIDE,
+                                  .kernel_w = GRAPH_WHITENING_SIDE,
+                                  .stride = builder_short_side(b) > LARGEST_STEM_SIDE ? 2 : 1,
+                                  .pad_h = image.h < GRAPH_WHITENING_SIDE ? 1 : 0,
+                                  .pad_w = image.w < GRAPH_WHITENING_SIDE ? 1 : 0,
+                                  .init = LAYER_INIT_WHITEN,
+                                  .frozen = true});
     simple(b, LAYER_GELU);
-    while (b->status == ST_OK && short_side(b) > LARGEST_STEM_SIDE)
+    while (b->status == ST_OK && builder_short_side(b) > LARGEST_STEM_SIDE)
         max_pool_halving(b);
     for (int32_t block = 0; block < AIR_BLOCKS; block++) {
         dirac(b, widths[block]);
@@ -217,12 +152,12 @@ static void whitened_blocks(struct builder *b, const int32_t widths[AIR_BLOCKS],
         if (!residual)
             continue;
         dirac(b, widths[block]);
-        add(b, (struct layer){.kind = LAYER_BATCH_NORM, .frozen = true});
-        join(b, LAYER_ADD, begin, b->at);
+        builder_add(b, (struct layer){.kind = LAYER_BATCH_NORM, .frozen = true});
+        builder_join(b, LAYER_ADD, begin, b->at);
         simple(b, LAYER_GELU);
     }
     max_pool_all(b);
-    add(b, (struct layer){.kind = LAYER_DENSE, .out_channels = classes, .gain = 1.0f / 9.0f});
+    builder_add(b, (struct layer){.kind = LAYER_DENSE, .out_channels = classes, .gain = 1.0f / 9.0f});
 }
 
 /* Jordan 2024, "94% on CIFAR-10 in 3.29 seconds" (arXiv 2404.00498), airbench94. */
@@ -242,15 +177,15 @@ static void air_deep(struct builder *b, int32_t width, int32_t classes)
 static void cnn(struct builder *b, int32_t width, int32_t classes)
 {
     for (int32_t block = 0; block < 3; block++) {
-        conv(b, width, 3, 1, true);
-        batch_norm_relu(b);
+        builder_conv(b, width, 3, 1, true);
+        builder_batch_norm_relu(b);
         max_pool_halving(b);
     }
     simple(b, LAYER_GLOBAL_POOL);
-    add(b, (struct layer){.kind = LAYER_DROPOUT, .rate = 0.25f});
-    dense(b, width);
+    builder_add(b, (struct layer){.kind = LAYER_DROPOUT, .rate = 0.25f});
+    builder_dense(b, width);
     simple(b, LAYER_RELU);
-    dense(b, classes);
+    builder_dense(b, classes);
 }
 
 /* He et al. 2015, ResNet-18 with the 3 x 3 stem for small images. Where the shape stays, the shortcut is the
@@ -258,28 +193,28 @@ static void cnn(struct builder *b, int32_t width, int32_t classes)
 static void resnet(struct builder *b, int32_t width, int32_t classes)
 {
     stem(b, width, 3);
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
     for (int32_t stage = 0; stage < RESNET_STAGES; stage++)
         for (int32_t block = 0; block < RESNET_STAGE_BLOCKS; block++) {
             int32_t channels = width << stage, begin = b->at;
             bool changes = stage > 0 && block == 0;
             int32_t stride = changes ? halving_stride(b) : 1;
-            conv(b, channels, 3, stride, false);
-            batch_norm_relu(b);
-            conv(b, channels, 3, 1, false);
+            builder_conv(b, channels, 3, stride, false);
+            builder_batch_norm_relu(b);
+            builder_conv(b, channels, 3, 1, false);
             simple(b, LAYER_BATCH_NORM);
             int32_t branch = b->at, shortcut = begin;
             if (changes) {
                 b->at = begin;
-                conv(b, channels, 1, stride, false);
+                builder_conv(b, channels, 1, stride, false);
                 simple(b, LAYER_BATCH_NORM);
                 shortcut = b->at;
             }
-            join(b, LAYER_ADD, branch, shortcut);
+            builder_join(b, LAYER_ADD, branch, shortcut);
             simple(b, LAYER_RELU);
         }
     simple(b, LAYER_GLOBAL_POOL);
-    dense(b, classes);
+    builder_dense(b, classes);
 }
 
 /* Huang et al. 2017, DenseNet-121 with Auto-Keras's stem: growth is half the width, bottlenecks four times
@@ -289,30 +224,30 @@ static void densenet(struct builder *b, int32_t width, int32_t classes)
     static const int32_t block_layers[DENSENET_BLOCKS] = {6, 12, 24, 16};
     int32_t growth = width / 2, channels = width;
     stem(b, width, 7);
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
     if (can_halve(b))
-        pool(b, LAYER_MAX_POOL, 3, 2, 1);
+        builder_pool(b, LAYER_MAX_POOL, 3, 2, 1);
     for (int32_t block = 0; block < DENSENET_BLOCKS; block++) {
         for (int32_t l = 0; l < block_layers[block]; l++) {
             int32_t begin = b->at;
-            batch_norm_relu(b);
-            conv(b, 4 * growth, 1, 1, false);
-            batch_norm_relu(b);
-            conv(b, growth, 3, 1, false);
-            join(b, LAYER_CONCAT, begin, b->at);
+            builder_batch_norm_relu(b);
+            builder_conv(b, 4 * growth, 1, 1, false);
+            builder_batch_norm_relu(b);
+            builder_conv(b, growth, 3, 1, false);
+            builder_join(b, LAYER_CONCAT, begin, b->at);
             channels += growth;
         }
         if (block == DENSENET_BLOCKS - 1)
             break;
-        batch_norm_relu(b);
+        builder_batch_norm_relu(b);
         channels /= 2;
-        conv(b, channels, 1, 1, false);
+        builder_conv(b, channels, 1, 1, false);
         if (can_halve(b))
-            pool(b, LAYER_AVERAGE_POOL, 2, 2, 0);
+            builder_pool(b, LAYER_AVERAGE_POOL, 2, 2, 0);
     }
-    batch_norm_relu(b);
+    builder_batch_norm_relu(b);
     simple(b, LAYER_GLOBAL_POOL);
-    dense(b, classes);
+    builder_dense(b, classes);
 }
 
 static const struct start {
